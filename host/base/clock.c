@@ -1,0 +1,32 @@
+/* Time and randomness; see clock.h. */
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+int64_t clock_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * CLOCK_S + now.tv_nsec;
+}
+
+void clock_text(char out[CLOCK_TEXT_SIZE])
+{
+    struct timespec now;
+    struct tm utc;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t len = strftime(out, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(out + len, CLOCK_TEXT_SIZE - len, ".%03dZ", (int)(now.tv_nsec / CLOCK_MS));
+}
+
+uint64_t random_u64(void)
+{
+    uint64_t value;
+    if (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
+        abort(); /* cannot fail for 8 bytes once the kernel is up */
+    return value;
+}

@@ -1,0 +1,20 @@
+/* Time and randomness from the system; whoever needs a time that tests can hold takes it as an argument. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLOCK_MS INT64_C(1000000)
+#define CLOCK_S INT64_C(1000000000)
+#define CLOCK_NEVER INT64_MAX
+
+int64_t clock_now(void); /* monotonic, ns */
+
+/* RFC 3339 in UTC with milliseconds: "2026-01-31T12:00:00.000Z". */
+#define CLOCK_TEXT_SIZE 32
+void clock_text(char out[CLOCK_TEXT_SIZE]);
+
+uint64_t random_u64(void); /* from the kernel; for seeds and names */
+
+#endif

@@ -1,0 +1,202 @@
+/* Files and paths; see fs.h. */
+#include "base/fs.h"
+
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/* --- Paths -------------------------------------------------------------------------------------------- */
+
+char *fs_absolute(const char *base, const char *path)
+{
+    struct str out = {0};
+    char *joined = path[0] == '/' ? mem_copy_string(path) : str_format("%s/%s", base, path);
+    for (const char *p = joined; *p;) {
+        p += strspn(p, "/");
+        size_t len = strcspn(p, "/");
+        if (len == 2 && p[0] == '.' && p[1] == '.') {
+            while (out.len && out.data[--out.len] != '/')
+                ;
+        } else if (len && !(len == 1 && p[0] == '.')) {
+            str_putc(&out, '/');
+            str_append(&out, p, len);
+        }
+        p += len;
+    }
+    if (out.len)
+        out.data[out.len] = '\0';
+    else
+        str_puts(&out, "/");
+    free(joined);
+    return str_take(&out);
+}
+
+char *fs_join(const char *dir, const char *name)
+{
+    size_t len = strlen(dir);
+    return str_format("%s%s%s", dir, len && dir[len - 1] == '/' ? "" : "/", name);
+}
+
+char *fs_dir_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return mem_copy_string(".");
+    return mem_copy_text(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+const char *fs_name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+char *fs_current_dir(void)
+{
+    char *dir = getcwd(NULL, 0);
+    return dir ? dir : mem_copy_string("/");
+}
+
+char *fs_program_dir(void)
+{
+    char path[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (len <= 0)
+        return mem_copy_string("/");
+    path[len] = '\0';
+    return fs_dir_of(path);
+}
+
+bool fs_path_is_inside(const char *path)
+{
+    size_t len = strlen(path);
+    if (len == 0 || len > 1024)
+        return false;
+    for (const char *p = path;; p++) {
+        size_t part = strcspn(p, "/");
+        if (part == 0 || part > NAME_MAX || (part == 1 && p[0] == '.') ||
+            (part == 2 && p[0] == '.' && p[1] == '.'))
+            return false;
+        for (size_t i = 0; i < part; i++)
+            if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
+                return false;
+        p += part;
+        if (!*p)
+            return true;
+    }
+}
+
+/* --- Files -------------------------------------------------------------------------------------------- */
+
+int fs_make_dirs(const char *path, mode_t mode, struct err *err)
+{
+    char *copy = mem_copy_string(path);
+    int result = 0;
+    for (char *p = copy + 1; result == 0; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char saved = *p;
+        *p = '\0';
+        struct stat info;
+        if (mkdir(copy, mode) != 0 &&
+            (errno != EEXIST || stat(copy, &info) != 0 || !S_ISDIR(info.st_mode)))
+            result = err_set(err, ERR_STORAGE, NULL, "%s: cannot make the directory: %s", copy,
+                             strerror(errno == EEXIST ? ENOTDIR : errno));
+        *p = saved;
+        if (!saved)
+            break;
+    }
+    free(copy);
+    return result;
+}
+
+int fs_read_file(const char *path, size_t size_max, struct str *out, struct err *err)
+{
+    enum { BLOCK_SIZE = 1 << 16 };
+    int result = 0;
+    char *block = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, ERR_INVALID, NULL, "%s: cannot be read: %s", path, strerror(errno));
+    block = mem_alloc(BLOCK_SIZE);
+    for (;;) {
+        ssize_t got = read(fd, block, BLOCK_SIZE);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            result =
+                err_set(err, ERR_INVALID, NULL, "%s: cannot be read: %s", path, strerror(errno));
+            break;
+        }
+        if (got == 0)
+            break;
+        if ((size_t)got > size_max - out->len) {
+            result =
+                err_set(err, ERR_INVALID, NULL, "%s: is larger than %zu bytes", path, size_max);
+            break;
+        }
+        str_append(out, block, (size_t)got);
+    }
+    free(block);
+    close(fd);
+    return result;
+}
+
+int fs_write_all(int fd, const void *data, size_t len)
+{
+    const char *p = data;
+    while (len) {
+        ssize_t put = write(fd, p, len);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return -1;
+        p += put;
+        len -= (size_t)put;
+    }
+    return 0;
+}
+
+int fs_write_file(const char *path, const void *data, size_t len, struct err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool written = fd >= 0 && fs_write_all(fd, data, len) == 0;
+    int reason = errno;
+    if (fd >= 0 && close(fd) != 0 && written) {
+        written = false;
+        reason = errno;
+    }
+    return written ? 0
+                   : err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", path,
+                             strerror(reason));
+}
+
+int fs_free_bytes(const char *path, uint64_t *free_bytes)
+{
+    struct statvfs info;
+    if (statvfs(path, &info) != 0)
+        return -1;
+    *free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
+    return 0;
+}
+
+int fs_remove_flat_dir(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir)
+        return -1;
+    struct dirent *entry;
+    while ((entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
+    return rmdir(path);
+}

@@ -1,0 +1,38 @@
+/* Files and paths. Functions that fail return a negative err_code with the path and the reason in `err`. */
+#ifndef BASE_FS_H
+#define BASE_FS_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* `path` made absolute against `base` (itself absolute) and cleaned of ".", ".." and "//", without
+ * looking at the disk. Owned by the caller. */
+char *fs_absolute(const char *base, const char *path);
+char *fs_join(const char *dir, const char *name); /* owned by the caller */
+char *fs_dir_of(const char *path);                /* "." when there is none; owned by the caller */
+const char *fs_name_of(const char *path);         /* after the last '/'; borrowed */
+char *fs_current_dir(void);                       /* absolute; owned by the caller */
+char *fs_program_dir(void);                       /* where this program lies; owned by the caller */
+
+/* True for a relative path that stays below where it starts: no "..", no empty part, no NUL or control
+ * character, no part over 255 bytes, at most 1,024 bytes. */
+bool fs_path_is_inside(const char *path);
+
+/* Makes `path` and what is missing above it. */
+int fs_make_dirs(const char *path, mode_t mode, struct err *err);
+/* Reads a whole regular file, pipe or device of at most `size_max` bytes into `out`. */
+int fs_read_file(const char *path, size_t size_max, struct str *out, struct err *err);
+/* Makes or truncates a file with this content. */
+int fs_write_file(const char *path, const void *data, size_t len, struct err *err);
+/* Writes all or fails with -1 and errno. */
+int fs_write_all(int fd, const void *data, size_t len);
+/* Free bytes for us on the disk of `path`; -1 with errno. */
+int fs_free_bytes(const char *path, uint64_t *free_bytes);
+/* Removes a directory with the files directly in it; deeper trees are left and reported by -1. */
+int fs_remove_flat_dir(const char *path);
+
+#endif

@@ -1,0 +1,12 @@
+/* Condition variables that wait on the monotonic clock. */
+#ifndef BASE_SYNC_H
+#define BASE_SYNC_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+void sync_cond_init(pthread_cond_t *cond);
+/* Waits for a signal or until `deadline` (clock_now's time; CLOCK_NEVER: for ever). May wake for no reason. */
+void sync_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline);
+
+#endif
