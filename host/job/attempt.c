@@ -1,0 +1,440 @@
+/* One run of one job on one session: what the plugin may call, what it may not, and what its outcome means.
+ * Knows no queue. The lock is held only inside callbacks and around changes, never across speak().
+ */
+#include "job/job_private.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct attempt *attempt_of(const struct vox_job *job)
+{
+    return job->self;
+}
+
+/* --- What the plugin calls --------------------------------------------------------------------------------------- */
+
+/* Keeps the first failure, and that it was the plugin's fault. With the lock. */
+__attribute__((format(printf, 2, 3))) static int32_t contract_broken(struct attempt *attempt,
+                                                                     const char *format, ...)
+{
+    char message[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    attempt->broke_contract = true;
+    if (attempt->err.code == ERR_NONE || attempt->err.code == ERR_CANCELLED) {
+        err_set(&attempt->err, ERR_INTERNAL, NULL, "plugin \"%s\" broke the contract: %s",
+                model_entry(attempt->job->model)->id, message);
+        attempt->err_code = VOX_EINVAL;
+    }
+    return attempt->err_code;
+}
+
+/* A code when nothing more may be taken, VOX_OK else. With the lock. */
+static int32_t refuse(struct attempt *attempt, const char *call)
+{
+    if (attempt->detached || attempt->closed)
+        return VOX_ECANCELLED;
+    if (attempt->err.code != ERR_NONE)
+        return contract_broken(attempt, "it called %s after one had failed", call);
+    return VOX_OK;
+}
+
+/* With the lock. */
+static int32_t sink_failed(struct attempt *attempt)
+{
+    attempt->err_code = attempt->err.code == ERR_INTERNAL ? VOX_EINVAL : VOX_ESINK;
+    if (attempt->err.code == ERR_INTERNAL) {
+        attempt->broke_contract = true;
+        err_prefix(&attempt->err, "plugin \"%s\"", model_entry(attempt->job->model)->id);
+    }
+    return attempt->err_code;
+}
+
+static int32_t job_cancelled(const struct vox_job *job)
+{
+    return atomic_load_explicit(&attempt_of(job)->stop, memory_order_relaxed) != STOP_NONE;
+}
+
+static void job_progress(const struct vox_job *job, double fraction, const char *stage)
+{
+    (void)stage;
+    double kept = fraction > 0 && fraction <= 1 ? fraction : fraction > 1 ? 1 : 0;
+    atomic_store_explicit(&attempt_of(job)->progress_ppm, (unsigned)(kept * 1e6),
+                          memory_order_relaxed);
+}
+
+static int32_t begin_locked(struct attempt *attempt, const struct vox_format *format)
+{
+    if (attempt->begin_called)
+        return contract_broken(attempt, "it called begin twice");
+    attempt->begin_called = true;
+    if (!format || !VOX_HAS(format, channels))
+        return contract_broken(attempt, "it called begin without a format");
+    if (format->sample_rate < AUDIO_RATE_MIN || format->sample_rate > AUDIO_RATE_MAX ||
+        format->channels < 1 || format->channels > AUDIO_CHANNELS_MAX)
+        return contract_broken(attempt, "it began with %u Hz and %u channels", format->sample_rate,
+                               format->channels);
+    if (sink_begin(attempt->sink, format->sample_rate, format->channels, &attempt->err) != 0)
+        return sink_failed(attempt);
+    return VOX_OK;
+}
+
+static int32_t job_begin(const struct vox_job *job, const struct vox_format *format)
+{
+    struct attempt *attempt = attempt_of(job);
+    pthread_mutex_lock(&attempt->lock);
+    int32_t code = refuse(attempt, "begin");
+    if (code == VOX_OK)
+        code = begin_locked(attempt, format);
+    pthread_mutex_unlock(&attempt->lock);
+    return code;
+}
+
+static int32_t write_locked(struct attempt *attempt, const float *pcm, uint64_t frames)
+{
+    if (!attempt->begin_called)
+        return contract_broken(attempt, "it wrote before begin");
+    if (frames == 0)
+        return VOX_OK;
+    if (!pcm)
+        return contract_broken(attempt, "it wrote %llu frames from NULL",
+                               (unsigned long long)frames);
+    int64_t begun = clock_now();
+    int result = sink_write(attempt->sink, pcm, frames, &attempt->err);
+    attempt->sink_ns += clock_now() - begun;
+    return result == 0 ? VOX_OK : sink_failed(attempt);
+}
+
+static int32_t job_write(const struct vox_job *job, const float *pcm, uint64_t frames)
+{
+    struct attempt *attempt = attempt_of(job);
+    pthread_mutex_lock(&attempt->lock);
+    int32_t code = refuse(attempt, "write");
+    if (code == VOX_OK)
+        code = write_locked(attempt, pcm, frames);
+    pthread_mutex_unlock(&attempt->lock);
+    return code;
+}
+
+static int32_t mark_locked(struct attempt *attempt, const struct vox_mark *mark)
+{
+    const struct audio_word *last =
+        attempt->word_count ? &attempt->words[attempt->word_count - 1] : NULL;
+    if (!mark || !VOX_HAS(mark, end_s))
+        return contract_broken(attempt, "it marked without a mark");
+    if (!(mark->start_s >= 0 && mark->end_s >= mark->start_s && isfinite(mark->end_s)))
+        return contract_broken(attempt, "it marked a word from %g s to %g s", mark->start_s,
+                               mark->end_s);
+    if (mark->text_begin > mark->text_end || mark->text_end > attempt->job->text_len)
+        return contract_broken(attempt, "it marked the bytes %llu..%llu of a text of %zu",
+                               (unsigned long long)mark->text_begin,
+                               (unsigned long long)mark->text_end, attempt->job->text_len);
+    if (last && mark->start_s < last->start_s)
+        return contract_broken(attempt, "it marked words out of order");
+    if (attempt->word_count == JOB_WORDS_MAX)
+        return VOX_OK;
+    if (attempt->word_count == attempt->word_cap) {
+        attempt->word_cap = attempt->word_cap ? 2 * attempt->word_cap : 32;
+        attempt->words = mem_resize(attempt->words, attempt->word_cap, sizeof(*attempt->words));
+    }
+    struct str word = {0};
+    plugin_text(mark->word.data ? mark->word.data : "", mark->word.size, &word);
+    attempt->words[attempt->word_count++] = (struct audio_word){
+        str_take(&word), mark->text_begin, mark->text_end, mark->start_s, mark->end_s,
+    };
+    return VOX_OK;
+}
+
+static int32_t job_mark(const struct vox_job *job, const struct vox_mark *mark)
+{
+    struct attempt *attempt = attempt_of(job);
+    pthread_mutex_lock(&attempt->lock);
+    int32_t code = refuse(attempt, "mark");
+    if (code == VOX_OK)
+        code = mark_locked(attempt, mark);
+    pthread_mutex_unlock(&attempt->lock);
+    return code;
+}
+
+/* With the lock. */
+static void add_warning(struct attempt *attempt, char *text)
+{
+    struct text_list *list = &attempt->warnings;
+    list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
+    list->items[list->count++] = text;
+}
+
+static void job_warn(const struct vox_job *job, struct vox_str message)
+{
+    struct attempt *attempt = attempt_of(job);
+    pthread_mutex_lock(&attempt->lock);
+    if (!attempt->detached && !attempt->closed && ++attempt->warning_count <= JOB_WARNINGS_MAX) {
+        struct str text = {0};
+        plugin_text(message.data ? message.data : "", message.size, &text);
+        add_warning(attempt, str_take(&text));
+    }
+    pthread_mutex_unlock(&attempt->lock);
+}
+
+/* --- Creation ------------------------------------------------------------------------------------------------------ */
+
+struct attempt *attempt_create(const struct job *job, const struct runner_options *runner,
+                               const struct session *session)
+{
+    struct attempt *attempt = mem_alloc(sizeof(*attempt));
+    attempt->job = job;
+    attempt->runner = runner;
+    attempt->session = *session;
+    attempt->begun = clock_now();
+    pthread_mutex_init(&attempt->lock, NULL);
+    attempt->abi = (struct vox_job){
+        .size = sizeof(struct vox_job),
+        .id = {job->id, strlen(job->id)},
+        .text = {job->text, job->text_len},
+        .language = {job->language, job->language ? strlen(job->language) : 0},
+        .seed = job->seed,
+        .speed = job->speed,
+        .options = job->options.values,
+        .option_count = job->options.count,
+        .self = attempt,
+        .cancelled = job_cancelled,
+        .progress = job_progress,
+        .begin = job_begin,
+        .write = job_write,
+        .mark = job_mark,
+        .warn = job_warn,
+    };
+    return attempt;
+}
+
+void attempt_destroy(struct attempt *attempt)
+{
+    sink_destroy(attempt->sink);
+    for (size_t i = 0; i < attempt->word_count; i++)
+        free(attempt->words[i].word);
+    free(attempt->words);
+    text_list_finish(&attempt->warnings);
+    free(attempt->temp);
+    pthread_mutex_destroy(&attempt->lock);
+    free(attempt);
+}
+
+struct result *attempt_result(const struct job *job)
+{
+    struct result *result = mem_alloc(sizeof(*result));
+    result->id = mem_copy_string(job->id);
+    result->model_type = mem_copy_string(model_name(job->model));
+    result->has_seed = true;
+    result->seed = job->seed;
+    memcpy(result->hash, job->hash, sizeof(result->hash));
+    return result;
+}
+
+/* --- Outcome ------------------------------------------------------------------------------------------------------- */
+
+static int stopped(const struct attempt *attempt, struct err *err)
+{
+    if (atomic_load(&attempt->stop) == STOP_TIMEOUT)
+        return err_set(err, ERR_TIMEOUT, NULL, "ran longer than %g s (timeout_s)",
+                       attempt->job->timeout_s);
+    return err_set(err, ERR_CANCELLED, NULL, "cancelled before it was finished");
+}
+
+/* What speak's answer means, given what we saw. With the lock. */
+static int judge(struct attempt *attempt, int32_t code, const struct vox_error *error,
+                 struct err *err)
+{
+    const char *plugin = model_entry(attempt->job->model)->id;
+    if (attempt->err.code != ERR_NONE) {
+        *err = attempt->err;
+        return err->code;
+    }
+    if (code == VOX_ECANCELLED) {
+        if (atomic_load(&attempt->stop) != STOP_NONE)
+            return stopped(attempt, err);
+        return err_set(err, ERR_INTERNAL, NULL,
+                       "plugin \"%s\" answered \"cancelled\" though nobody had asked", plugin);
+    }
+    if (code == VOX_ESINK)
+        return err_set(err, ERR_INTERNAL, NULL,
+                       "plugin \"%s\" blamed the output, which had not failed", plugin);
+    if (code != VOX_OK)
+        return plugin_failure(err, plugin, "speak", code, error);
+    if (!attempt->begin_called)
+        return err_set(err, ERR_INTERNAL, NULL, "plugin \"%s\" made no audio", plugin);
+    return 0;
+}
+
+static enum session_fate session_after(const struct attempt *attempt, int32_t code, int result)
+{
+    bool unknown =
+        code == VOX_EINTERNAL || code == VOX_EDEVICE || code > VOX_OK || code < VOX_ESINK;
+    return attempt->broke_contract || unknown || (result == ERR_INTERNAL) ? SESSION_DISCARD
+                                                                          : SESSION_KEEP;
+}
+
+/* --- Steps ---------------------------------------------------------------------------------------------------------- */
+
+static int open_sink(struct attempt *attempt, struct err *err)
+{
+    const struct runner_options *runner = attempt->runner;
+    if (!runner->store)
+        return sink_open_stream(runner->stream_fd, &attempt->job->spec, &attempt->sink, err);
+    attempt->temp = store_temp(runner->store);
+    return sink_open_file(attempt->temp, &attempt->job->spec, &attempt->sink, err);
+}
+
+static int speak(struct attempt *attempt, enum session_fate *fate, struct err *err)
+{
+    struct audio_clip clip = {0};
+    struct vox_voice voice;
+    struct vox_error error = {.size = sizeof(error)};
+    if (attempt->job->has_voice) {
+        int64_t begun = clock_now();
+        if (voice_open(&attempt->job->voice, &clip, &voice, err) != 0)
+            return err->code;
+        attempt->abi.voice = &voice;
+        attempt->voice_ns = clock_now() - begun;
+    }
+    int32_t code =
+        model_entry(attempt->job->model)->speak(attempt->session.handle, &attempt->abi, &error);
+    attempt->abi.voice = NULL;
+    audio_clip_finish(&clip);
+    pthread_mutex_lock(&attempt->lock);
+    attempt->closed = true;
+    int result = judge(attempt, code, &error, err);
+    *fate = session_after(attempt, code, result);
+    pthread_mutex_unlock(&attempt->lock);
+    if (code == VOX_EMODEL || code == VOX_EDEVICE)
+        model_fail(attempt->job->model, err);
+    return result;
+}
+
+static int finish_sink(struct attempt *attempt, struct result *result, struct err *err)
+{
+    int64_t begun = clock_now();
+    int code = sink_finish(attempt->sink, &result->audio, err);
+    result->ms.encode = (double)(clock_now() - begun + attempt->sink_ns) / CLOCK_MS;
+    if (code != 0)
+        return code;
+    if (result->audio.frames == 0)
+        return err_set(err, ERR_INTERNAL, NULL, "plugin \"%s\" made no audio",
+                       model_entry(attempt->job->model)->id);
+    if (result->audio.clipped)
+        add_warning(attempt, str_format("%llu samples were louder than full scale and were clipped",
+                                        (unsigned long long)result->audio.clipped));
+    if (attempt->warning_count > JOB_WARNINGS_MAX)
+        add_warning(attempt,
+                    str_format("%llu more warnings",
+                               (unsigned long long)(attempt->warning_count - JOB_WARNINGS_MAX)));
+    return 0;
+}
+
+static int store_subtitle(struct attempt *attempt, enum subtitle_format format,
+                          struct result *result, struct err *err)
+{
+    const struct job *job = attempt->job;
+    struct str text = {0};
+    char *temp = store_temp(attempt->runner->store);
+    const char *dot = strrchr(fs_name_of(job->output), '.');
+    size_t stem = dot ? (size_t)(dot - job->output) : strlen(job->output);
+    char *name = str_format("%.*s.%s", (int)stem, job->output, subtitle_format_names[format]);
+    subtitle_write(format, job->text, attempt->words, attempt->word_count, &text);
+    int code = fs_write_file(temp, str_text(&text), text.len, err);
+    if (code == 0)
+        code = store_commit(attempt->runner->store, temp, name, NULL, err);
+    if (code == 0) {
+        struct text_list *list = &result->subtitles;
+        list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
+        list->items[list->count++] = mem_copy_string(name);
+    }
+    str_finish(&text);
+    free(temp);
+    free(name);
+    return code;
+}
+
+/* Subtitles first: the audio's name stands for the whole job. */
+static int store_all(struct attempt *attempt, struct result *result, struct err *err)
+{
+    int code = 0;
+    if (!attempt->temp)
+        return 0;
+    for (unsigned i = 0; i < SUBTITLE_FORMAT_COUNT && code == 0; i++)
+        if (attempt->job->subtitles & (1u << i))
+            code = store_subtitle(attempt, (enum subtitle_format)i, result, err);
+    if (code == 0)
+        code = store_commit(attempt->runner->store, attempt->temp, attempt->job->output, NULL, err);
+    else
+        unlink(attempt->temp);
+    if (code == 0)
+        result->path = mem_copy_string(attempt->job->output);
+    return code;
+}
+
+static void take_texts(struct attempt *attempt, struct result *result)
+{
+    result->words = attempt->words;
+    result->word_count = attempt->word_count;
+    attempt->words = NULL;
+    attempt->word_count = 0;
+    for (size_t i = 0; i < attempt->job->warnings.count; i++)
+        add_warning(attempt, mem_copy_string(attempt->job->warnings.items[i]));
+    result->warnings = attempt->warnings;
+    attempt->warnings = (struct text_list){0};
+}
+
+/* --- Public ---------------------------------------------------------------------------------------------------------- */
+
+bool attempt_run(struct attempt *attempt, struct result *result, enum session_fate *fate)
+{
+    struct err *err = &result->err;
+    *fate = SESSION_KEEP;
+    int64_t begun = clock_now();
+    int code = open_sink(attempt, err);
+    crash_report_enter(attempt->job);
+    if (code == 0)
+        code = speak(attempt, fate, err);
+    crash_report_enter(NULL);
+    pthread_mutex_lock(&attempt->lock);
+    attempt->closed = true;
+    bool detached = attempt->detached;
+    pthread_mutex_unlock(&attempt->lock);
+    if (detached)
+        return false;
+    result->ms.voice = (double)attempt->voice_ns / CLOCK_MS;
+    result->ms.synth =
+        (double)(clock_now() - begun - attempt->sink_ns - attempt->voice_ns) / CLOCK_MS;
+    if (code == 0)
+        code = finish_sink(attempt, result, err);
+    int64_t storing = clock_now();
+    if (code == 0)
+        code = store_all(attempt, result, err);
+    result->ms.store = (double)(clock_now() - storing) / CLOCK_MS;
+    take_texts(attempt, result);
+    return true;
+}
+
+bool attempt_detach(struct attempt *attempt, struct result *result)
+{
+    if (pthread_mutex_trylock(&attempt->lock) != 0)
+        return false;
+    bool detached = !attempt->closed;
+    if (detached) {
+        attempt->detached = true;
+        sink_destroy(attempt->sink);
+        attempt->sink = NULL;
+        stopped(attempt, &result->err);
+        snprintf(result->err.message + strlen(result->err.message),
+                 sizeof(result->err.message) - strlen(result->err.message),
+                 ", and plugin \"%s\" did not stop when asked: its session is given up",
+                 model_entry(attempt->job->model)->id);
+    }
+    pthread_mutex_unlock(&attempt->lock);
+    return detached;
+}

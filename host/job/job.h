@@ -1,0 +1,132 @@
+/* Jobs: from an untrusted JSON object to a checked struct, through a queue to a session of the right model,
+ * to audio in the store and a result. Front ends only make jobs and take results.
+ *
+ *     job_parse -> runner_submit -> (a worker: session, voice, speak, sink, commit) -> runner's `done`
+ */
+#ifndef JOB_H
+#define JOB_H
+
+#include "audio/audio.h"
+#include "base/base.h"
+#include "plugin/plugin.h"
+#include "store/store.h"
+#include "voice/voice.h"
+
+/* --- A job -------------------------------------------------------------------------------------------- */
+
+#define JOB_ID_SIZE_MAX 200
+#define JOB_WARNINGS_MAX 64 /* further ones are counted */
+#define JOB_WORDS_MAX 1000000
+
+/* Checked; immutable once made. Owns its parts. */
+struct job {
+    char *id;
+    struct model *model; /* borrowed; its plugin is open, it need not be loaded */
+    char *text;          /* valid UTF-8, not blank */
+    size_t text_len;
+    char *language; /* NULL: the plugin's default */
+    struct voice_ref voice;
+    bool has_voice;
+    bool has_seed;
+    int64_t seed; /* drawn at random when the job names none */
+    double speed;
+    struct audio_spec spec;
+    char *output;       /* relative path of the audio; by default ID.FORMAT */
+    unsigned subtitles; /* bit set of enum subtitle_format */
+    struct option_set options;
+    double timeout_s;          /* running time; 0: no limit */
+    struct text_list warnings; /* names of older clients and the like */
+    char hash
+        [DIGEST_HEX_SIZE]; /* of all that decides what the audio will be; names a result of --resume */
+};
+
+/* What a job is read against. */
+struct job_context {
+    struct models *models;
+    const struct manifest *manifest;
+    const char *base_dir; /* text_file and voice paths start here; NULL: jobs may not name files */
+    const char *default_id; /* for a job without one */
+    bool loose;             /* CSV and YAML: numbers may be text, and text look like a number */
+};
+
+/* Makes a job. ERR_INVALID and others name the field; all fields are checked before anything runs. A job of a
+ * model that has failed is refused with that model's reason. */
+int job_parse(const cJSON *json, const struct job_context *context, struct job **job,
+              struct err *err);
+void job_destroy(struct job *job); /* takes NULL */
+
+/* The id that job_parse would use, when it is usable at all, for results of jobs that are refused. The
+ * caller's; a copy of `default_id` else. */
+char *job_id_of(const cJSON *json, const char *default_id);
+
+/* Appends the Markdown table of a job's fields. */
+void job_reference(struct str *out);
+
+/* --- A result ------------------------------------------------------------------------------------------ */
+
+struct result {
+    char *id;
+    char *model_type; /* NULL: never known */
+    struct err err;   /* code ERR_NONE: ok */
+    bool has_seed;
+    int64_t seed;
+    char *path; /* of the audio, relative to the store; NULL: none */
+    struct audio_info audio;
+    struct text_list subtitles; /* relative paths */
+    struct audio_word *words;
+    size_t word_count;
+    struct text_list warnings;
+    struct {
+        double queue, load, voice, synth, encode, store, total;
+    } ms;
+    char hash[DIGEST_HEX_SIZE]; /* the job's; empty: the job was refused */
+    uint64_t line;              /* of the job file; 0: none */
+};
+
+/* A result for a job that was refused. */
+struct result *result_refused(const char *id, const struct err *err);
+/* Appends the result as one JSON object without a line end. */
+void result_write(const struct result *result, struct str *out);
+/* Seconds of work per second of audio; 0 when there is no audio. */
+double result_rtf(const struct result *result);
+void result_destroy(struct result *result);
+
+/* --- Running -------------------------------------------------------------------------------------------- */
+
+#define RUNNER_QUEUE_MAX 256 /* jobs that wait; then runner_submit blocks */
+
+struct runner;
+
+struct runner_options {
+    struct models *models;
+    const struct manifest_host *host; /* limits and times */
+    const struct log *log;
+    struct store *store;  /* where audio goes; NULL: stream_fd */
+    int stream_fd;        /* the audio of the one job goes here as it is made */
+    uint32_t concurrency; /* jobs at the same time, >= 1 */
+    /* Takes a result, from a worker's thread; several at the same time. */
+    void (*done)(struct result *result, void *arg);
+    void *arg;
+};
+
+/* Everything in `options` is borrowed until runner_destroy. */
+struct runner *runner_create(const struct runner_options *options);
+/* Queues a job and takes it over; `line` goes into its result. Blocks while the queue is full, until *stop is
+ * set: then ERR_CANCELLED, and the job is destroyed. */
+int runner_submit(struct runner *runner, struct job *job, uint64_t line,
+                  const volatile sig_atomic_t *stop);
+/* True when nothing waits or runs; waits for that until `deadline`. */
+bool runner_wait(struct runner *runner, int64_t deadline);
+/* Forgets what waits; what runs goes on. Returns how many were forgotten. */
+size_t runner_drop_queued(struct runner *runner);
+/* Asks what runs to end. */
+void runner_cancel(struct runner *runner);
+/* How far the jobs that run are, as their plugins say, added up: 1.0 is one whole job. */
+double runner_progress(struct runner *runner);
+/* Ends the workers and frees. False when a plugin never came back: then the process should end by _exit. */
+bool runner_destroy(struct runner *runner);
+
+/* Writes one line with the job and model to stderr when a plugin brings the process down. [main] */
+void crash_report_install(void);
+
+#endif

@@ -1,0 +1,167 @@
+/* A result and its JSON: the only place that knows how an outcome looks outside. */
+#include "job/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct result *result_refused(const char *id, const struct err *err)
+{
+    struct result *result = mem_alloc(sizeof(*result));
+    result->id = mem_copy_string(id);
+    result->err = *err;
+    return result;
+}
+
+double result_rtf(const struct result *result)
+{
+    double work_ms = result->ms.voice + result->ms.synth + result->ms.encode;
+    return result->audio.duration_s > 0 ? work_ms / 1000 / result->audio.duration_s : 0;
+}
+
+/* --- JSON ---------------------------------------------------------------------------------------------------- */
+
+static void write_key(struct str *out, const char *key)
+{
+    if (out->data[out->len - 1] != '{')
+        str_putc(out, ',');
+    str_putc(out, '"');
+    str_puts(out, key);
+    str_puts(out, "\":");
+}
+
+static void write_text(struct str *out, const char *key, const char *text)
+{
+    if (!text)
+        return;
+    write_key(out, key);
+    json_write_string(out, text, strlen(text));
+}
+
+static void write_integer(struct str *out, const char *key, uint64_t number)
+{
+    write_key(out, key);
+    str_printf(out, "%llu", (unsigned long long)number);
+}
+
+static void write_rounded(struct str *out, const char *key, int decimals, double number)
+{
+    write_key(out, key);
+    str_printf(out, "%.*f", decimals, number);
+}
+
+static void write_list(struct str *out, const char *key, const struct text_list *list)
+{
+    if (!list->count)
+        return;
+    write_key(out, key);
+    str_putc(out, '[');
+    for (size_t i = 0; i < list->count; i++) {
+        if (i)
+            str_putc(out, ',');
+        json_write_string(out, list->items[i], strlen(list->items[i]));
+    }
+    str_putc(out, ']');
+}
+
+static void write_audio(struct str *out, const struct result *result)
+{
+    const struct audio_info *audio = &result->audio;
+    write_key(out, "audio");
+    str_putc(out, '{');
+    write_text(out, "path", result->path);
+    write_text(out, "format", audio_format_names[audio->format]);
+    write_text(out, "encoding", audio_encoding_names[audio->encoding]);
+    write_integer(out, "sample_rate", audio->sample_rate);
+    write_integer(out, "channels", audio->channels);
+    write_rounded(out, "duration_s", 6, audio->duration_s);
+    write_integer(out, "bytes", audio->bytes);
+    write_text(out, "sha256", audio->sha256);
+    str_putc(out, '}');
+}
+
+static void write_words(struct str *out, const struct result *result)
+{
+    if (!result->word_count)
+        return;
+    write_key(out, "words");
+    str_putc(out, '[');
+    for (size_t i = 0; i < result->word_count; i++) {
+        const struct audio_word *word = &result->words[i];
+        str_puts(out, i ? ",{" : "{");
+        write_text(out, "word", word->word);
+        write_rounded(out, "start_s", 4, word->start_s);
+        write_rounded(out, "end_s", 4, word->end_s);
+        write_integer(out, "text_begin", word->text_begin);
+        write_integer(out, "text_end", word->text_end);
+        str_putc(out, '}');
+    }
+    str_putc(out, ']');
+}
+
+static void write_timings(struct str *out, const struct result *result)
+{
+    write_key(out, "timings_ms");
+    str_putc(out, '{');
+    write_rounded(out, "queue", 3, result->ms.queue);
+    write_rounded(out, "load", 3, result->ms.load);
+    write_rounded(out, "voice", 3, result->ms.voice);
+    write_rounded(out, "synth", 3, result->ms.synth);
+    write_rounded(out, "encode", 3, result->ms.encode);
+    write_rounded(out, "store", 3, result->ms.store);
+    write_rounded(out, "total", 3, result->ms.total);
+    str_putc(out, '}');
+}
+
+static void write_error(struct str *out, const struct err *err)
+{
+    write_key(out, "error");
+    str_putc(out, '{');
+    write_text(out, "code", err_word(err->code));
+    write_text(out, "message", err->message);
+    if (err->field[0])
+        write_text(out, "field", err->field);
+    write_key(out, "retryable");
+    str_puts(out, err_retryable(err->code) ? "true}" : "false}");
+}
+
+void result_write(const struct result *result, struct str *out)
+{
+    bool ok = result->err.code == ERR_NONE;
+    str_putc(out, '{');
+    write_text(out, "id", result->id);
+    write_text(out, "status", ok ? "ok" : "error");
+    write_text(out, "model_type", result->model_type);
+    if (result->has_seed)
+        write_integer(out, "seed", (uint64_t)result->seed);
+    if (ok)
+        write_audio(out, result);
+    write_list(out, "subtitles", &result->subtitles);
+    write_words(out, result);
+    write_list(out, "warnings", &result->warnings);
+    if (result->hash[0])
+        write_timings(out, result);
+    if (ok)
+        write_rounded(out, "rtf", 5, result_rtf(result));
+    if (!ok)
+        write_error(out, &result->err);
+    if (result->hash[0])
+        write_text(out, "job_hash", result->hash);
+    if (result->line)
+        write_integer(out, "line", result->line);
+    str_putc(out, '}');
+}
+
+void result_destroy(struct result *result)
+{
+    if (!result)
+        return;
+    for (size_t i = 0; i < result->word_count; i++)
+        free(result->words[i].word);
+    free(result->words);
+    text_list_finish(&result->subtitles);
+    text_list_finish(&result->warnings);
+    free(result->path);
+    free(result->model_type);
+    free(result->id);
+    free(result);
+}

@@ -1,0 +1,430 @@
+/* The queue, the workers and the watchdog. A worker takes the first job whose model has a session free, so a
+ * slow model holds up nobody else. The watchdog ends jobs that are over their time, and answers for those
+ * whose plugin does not come back: their thread and session are given up, a new worker takes their place.
+ *
+ * Locks: the runner's first, then a model's or an attempt's. `done` is called with none held.
+ */
+#include "job/job_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct queued {
+    struct queued *next;
+    struct job *job;
+    uint64_t line;
+    int64_t since;
+    struct err err; /* set: the job is answered with it and does not run */
+};
+
+struct worker {
+    struct worker *next;
+    struct runner *runner;
+    pthread_t thread;
+    /* guarded by the runner's lock */
+    struct queued *queued;   /* what it runs, or NULL */
+    struct attempt *attempt; /* likewise, once it has a session */
+    int64_t asked_at;        /* when its attempt was asked to stop; 0: was not */
+    bool lost;               /* its plugin did not come back; somebody else took its place */
+};
+
+struct runner {
+    struct runner_options options;
+    pthread_t watchdog;
+    pthread_mutex_t lock;
+    pthread_cond_t work;  /* workers: something may have become runnable */
+    pthread_cond_t room;  /* submitters: the queue is shorter */
+    pthread_cond_t done;  /* waiters: a job is answered */
+    pthread_cond_t watch; /* the watchdog: there is a new time to keep */
+    /* guarded by lock */
+    struct queued *head, **tail;
+    size_t queued_count;
+    size_t pending; /* submitted and not answered */
+    struct worker *workers;
+    uint32_t worker_count, idle_count, lost_count; /* workers: those that are not lost */
+    bool ending;
+};
+
+static void *work(void *arg);
+
+/* --- Answers ------------------------------------------------------------------------------------------------------- */
+
+static void deliver(struct runner *runner, struct queued *queued, struct result *result)
+{
+    result->line = queued->line;
+    result->ms.total = (double)(clock_now() - queued->since) / CLOCK_MS;
+    runner->options.done(result, runner->options.arg);
+    pthread_mutex_lock(&runner->lock);
+    runner->pending--;
+    pthread_cond_broadcast(&runner->done);
+    pthread_mutex_unlock(&runner->lock);
+}
+
+static void queued_destroy(struct queued *queued)
+{
+    job_destroy(queued->job);
+    free(queued);
+}
+
+static void answer_with(struct runner *runner, struct queued *queued, const struct err *err)
+{
+    struct result *result = attempt_result(queued->job);
+    result->err = *err;
+    result->ms.queue = (double)(clock_now() - queued->since) / CLOCK_MS;
+    deliver(runner, queued, result);
+}
+
+/* --- Workers -------------------------------------------------------------------------------------------------------- */
+
+/* Can this job run now? 1: yes, a session is reserved, or queued->err says why it never will; 0: not yet. */
+static int try_reserve(struct runner *runner, struct queued *queued, int64_t now, int64_t *wake)
+{
+    int outcome = model_reserve(queued->job->model, &queued->err);
+    if (outcome < 0)
+        return 1;
+    if (outcome == MODEL_RESERVED)
+        return 1;
+    if (outcome == MODEL_WAIT) {
+        int64_t deadline =
+            queued->since + (int64_t)(runner->options.host->load_timeout_s * CLOCK_S);
+        if (now >= deadline) {
+            err_set(&queued->err, ERR_MODEL_LOADING, "model_type",
+                    "model \"%s\" is still loading after %g s (host.load_timeout_s)",
+                    model_name(queued->job->model), runner->options.host->load_timeout_s);
+            return 1;
+        }
+        if (deadline < *wake)
+            *wake = deadline;
+    }
+    return 0;
+}
+
+/* Takes the first job that can run off the queue, or NULL; *wake: when to look again. With the lock. */
+static struct queued *pick(struct runner *runner, int64_t *wake)
+{
+    const struct model *blocked[MANIFEST_MODELS_MAX];
+    size_t blocked_count = 0;
+    int64_t now = clock_now();
+    *wake = CLOCK_NEVER;
+    for (struct queued **link = &runner->head; *link; link = &(*link)->next) {
+        struct queued *queued = *link;
+        bool known = false;
+        for (size_t i = 0; i < blocked_count; i++)
+            known = known || blocked[i] == queued->job->model;
+        if (known)
+            continue;
+        if (!try_reserve(runner, queued, now, wake)) {
+            blocked[blocked_count++] = queued->job->model;
+            continue;
+        }
+        *link = queued->next;
+        if (!*link)
+            runner->tail = link;
+        runner->queued_count--;
+        pthread_cond_broadcast(&runner->room);
+        return queued;
+    }
+    return NULL;
+}
+
+/* Makes the attempt known to the watchdog, and unknown again. */
+static void register_attempt(struct worker *worker, struct queued *queued, struct attempt *attempt)
+{
+    struct runner *runner = worker->runner;
+    pthread_mutex_lock(&runner->lock);
+    worker->queued = queued;
+    worker->attempt = attempt;
+    worker->asked_at = 0;
+    if (attempt && attempt->job->timeout_s > 0)
+        pthread_cond_signal(&runner->watch);
+    pthread_mutex_unlock(&runner->lock);
+}
+
+/* The plugin came back after its job had been answered for it. */
+static void come_back_late(struct worker *worker, struct queued *queued, struct attempt *attempt,
+                           struct result *result)
+{
+    struct runner *runner = worker->runner;
+    struct session session = attempt->session;
+    result_destroy(result);
+    attempt_destroy(attempt);
+    queued_destroy(queued);
+    session_recover(&session);
+    pthread_mutex_lock(&runner->lock);
+    runner->lost_count--;
+    pthread_mutex_unlock(&runner->lock);
+}
+
+static void run(struct worker *worker, struct queued *queued)
+{
+    struct runner *runner = worker->runner;
+    struct session session;
+    enum session_fate fate;
+    int64_t begun = clock_now();
+    if (queued->err.code != ERR_NONE ||
+        session_take(queued->job->model, &session, &queued->err) != 0) {
+        answer_with(runner, queued, &queued->err);
+        queued_destroy(queued);
+        return;
+    }
+    struct attempt *attempt = attempt_create(queued->job, &runner->options, &session);
+    struct result *result = attempt_result(queued->job);
+    register_attempt(worker, queued, attempt);
+    if (!attempt_run(attempt, result, &fate)) {
+        come_back_late(worker, queued, attempt, result);
+        return;
+    }
+    register_attempt(worker, NULL, NULL);
+    session_give(&session, fate);
+    attempt_destroy(attempt);
+    double waited = (double)(begun - queued->since) / CLOCK_MS;
+    double loading = (double)model_load_ms(queued->job->model);
+    result->ms.queue = waited;
+    result->ms.load = loading < waited ? loading : 0;
+    deliver(runner, queued, result);
+    queued_destroy(queued);
+}
+
+/* With the lock. */
+static bool start_worker(struct runner *runner)
+{
+    struct worker *worker = mem_alloc(sizeof(*worker));
+    worker->runner = runner;
+    if (pthread_create(&worker->thread, NULL, work, worker) != 0) {
+        free(worker);
+        return false;
+    }
+    worker->next = runner->workers;
+    runner->workers = worker;
+    runner->worker_count++;
+    return true;
+}
+
+static void *work(void *arg)
+{
+    struct worker *worker = arg;
+    struct runner *runner = worker->runner;
+    pthread_mutex_lock(&runner->lock);
+    while (!worker->lost) {
+        int64_t wake;
+        struct queued *queued = pick(runner, &wake);
+        if (!queued && runner->ending)
+            break;
+        if (!queued) {
+            runner->idle_count++;
+            sync_cond_wait(&runner->work, &runner->lock, wake);
+            runner->idle_count--;
+            continue;
+        }
+        pthread_mutex_unlock(&runner->lock);
+        run(worker, queued);
+        pthread_mutex_lock(&runner->lock);
+    }
+    pthread_mutex_unlock(&runner->lock);
+    return NULL;
+}
+
+/* --- The watchdog ----------------------------------------------------------------------------------------------------- */
+
+/* When the worker's attempt next needs the watchdog, after doing what is due. With the lock. */
+static int64_t ask_to_stop(struct worker *worker, int64_t now)
+{
+    struct attempt *attempt = worker->attempt;
+    int64_t deadline = CLOCK_NEVER;
+    if (attempt->job->timeout_s > 0)
+        deadline = attempt->begun + (int64_t)(attempt->job->timeout_s * CLOCK_S);
+    int expected = STOP_NONE;
+    if (now >= deadline)
+        atomic_compare_exchange_strong(&attempt->stop, &expected, STOP_TIMEOUT);
+    if (atomic_load(&attempt->stop) == STOP_NONE)
+        return deadline;
+    if (!worker->asked_at)
+        worker->asked_at = now;
+    return worker->asked_at + (int64_t)(worker->runner->options.host->cancel_grace_s * CLOCK_S);
+}
+
+/* Answers for a worker that hangs. With the lock, which is given up and taken again. */
+static void give_up(struct runner *runner, struct worker *worker)
+{
+    enum { RETRY_MS = 100 };
+    struct queued *queued = worker->queued;
+    struct result *result = attempt_result(queued->job);
+    struct session session = worker->attempt->session;
+    if (!attempt_detach(worker->attempt, result)) {
+        worker->asked_at += RETRY_MS * CLOCK_MS; /* it is just coming back, or inside a write */
+        result_destroy(result);
+        return;
+    }
+    worker->lost = true;
+    worker->attempt = NULL;
+    worker->queued = NULL;
+    runner->lost_count++;
+    runner->worker_count--;
+    start_worker(runner);
+    struct queued answered = *queued; /* the thread that hangs keeps the original */
+    pthread_mutex_unlock(&runner->lock);
+    LOG_EVENT(runner->options.log, LOG_ERROR, result->model_type, "job given up",
+              LOG_TEXT("job", result->id), LOG_TEXT("reason", result->err.message));
+    session_give(&session, SESSION_LOST);
+    deliver(runner, &answered, result);
+    pthread_mutex_lock(&runner->lock);
+}
+
+static void *watch(void *arg)
+{
+    struct runner *runner = arg;
+    pthread_mutex_lock(&runner->lock);
+    while (!runner->ending) {
+        int64_t now = clock_now(), wake = CLOCK_NEVER;
+        struct worker *hanging = NULL;
+        for (struct worker *worker = runner->workers; worker; worker = worker->next) {
+            if (!worker->attempt)
+                continue;
+            int64_t at = ask_to_stop(worker, now);
+            if (worker->asked_at && now >= at)
+                hanging = worker;
+            if (at < wake)
+                wake = at;
+        }
+        if (hanging)
+            give_up(runner, hanging);
+        else
+            sync_cond_wait(&runner->watch, &runner->lock, wake);
+    }
+    pthread_mutex_unlock(&runner->lock);
+    return NULL;
+}
+
+/* --- Public ----------------------------------------------------------------------------------------------------------- */
+
+static void models_changed(void *arg)
+{
+    struct runner *runner = arg;
+    pthread_mutex_lock(&runner->lock);
+    pthread_cond_broadcast(&runner->work);
+    pthread_mutex_unlock(&runner->lock);
+}
+
+struct runner *runner_create(const struct runner_options *options)
+{
+    struct runner *runner = mem_alloc(sizeof(*runner));
+    runner->options = *options;
+    runner->tail = &runner->head;
+    pthread_mutex_init(&runner->lock, NULL);
+    sync_cond_init(&runner->work);
+    sync_cond_init(&runner->room);
+    sync_cond_init(&runner->done);
+    sync_cond_init(&runner->watch);
+    models_watch(options->models, models_changed, runner);
+    if (pthread_create(&runner->watchdog, NULL, watch, runner) != 0) {
+        models_watch(options->models, NULL, NULL);
+        free(runner);
+        return NULL;
+    }
+    return runner;
+}
+
+int runner_submit(struct runner *runner, struct job *job, uint64_t line,
+                  const volatile sig_atomic_t *stop)
+{
+    enum { POLL_MS = 50 };
+    struct queued *queued = mem_alloc(sizeof(*queued));
+    *queued = (struct queued){.job = job, .line = line};
+    pthread_mutex_lock(&runner->lock);
+    while (runner->queued_count >= RUNNER_QUEUE_MAX && !*stop)
+        sync_cond_wait(&runner->room, &runner->lock, clock_now() + POLL_MS * CLOCK_MS);
+    if (*stop) {
+        pthread_mutex_unlock(&runner->lock);
+        queued_destroy(queued);
+        return ERR_CANCELLED;
+    }
+    queued->since = clock_now();
+    *runner->tail = queued;
+    runner->tail = &queued->next;
+    runner->queued_count++;
+    runner->pending++;
+    if (runner->idle_count == 0 && runner->worker_count < runner->options.concurrency)
+        start_worker(runner);
+    pthread_cond_signal(&runner->work);
+    pthread_mutex_unlock(&runner->lock);
+    return 0;
+}
+
+bool runner_wait(struct runner *runner, int64_t deadline)
+{
+    pthread_mutex_lock(&runner->lock);
+    while (runner->pending && clock_now() < deadline)
+        sync_cond_wait(&runner->done, &runner->lock, deadline);
+    bool idle = runner->pending == 0;
+    pthread_mutex_unlock(&runner->lock);
+    return idle;
+}
+
+size_t runner_drop_queued(struct runner *runner)
+{
+    pthread_mutex_lock(&runner->lock);
+    struct queued *queued = runner->head;
+    size_t count = runner->queued_count;
+    runner->head = NULL;
+    runner->tail = &runner->head;
+    runner->queued_count = 0;
+    runner->pending -= count;
+    pthread_cond_broadcast(&runner->room);
+    pthread_cond_broadcast(&runner->done);
+    pthread_mutex_unlock(&runner->lock);
+    while (queued) {
+        struct queued *next = queued->next;
+        queued_destroy(queued);
+        queued = next;
+    }
+    return count;
+}
+
+void runner_cancel(struct runner *runner)
+{
+    pthread_mutex_lock(&runner->lock);
+    for (struct worker *worker = runner->workers; worker; worker = worker->next) {
+        int expected = STOP_NONE;
+        if (worker->attempt)
+            atomic_compare_exchange_strong(&worker->attempt->stop, &expected, STOP_CANCELLED);
+    }
+    pthread_cond_signal(&runner->watch);
+    pthread_mutex_unlock(&runner->lock);
+}
+
+double runner_progress(struct runner *runner)
+{
+    double sum = 0;
+    pthread_mutex_lock(&runner->lock);
+    for (struct worker *worker = runner->workers; worker; worker = worker->next)
+        if (worker->attempt)
+            sum += atomic_load_explicit(&worker->attempt->progress_ppm, memory_order_relaxed) / 1e6;
+    pthread_mutex_unlock(&runner->lock);
+    return sum;
+}
+
+bool runner_destroy(struct runner *runner)
+{
+    pthread_mutex_lock(&runner->lock);
+    runner->ending = true;
+    pthread_cond_broadcast(&runner->work);
+    pthread_cond_signal(&runner->watch);
+    pthread_mutex_unlock(&runner->lock);
+    pthread_join(runner->watchdog, NULL);
+    if (runner->lost_count)
+        return false;
+    for (struct worker *worker = runner->workers; worker;) {
+        struct worker *next = worker->next;
+        pthread_join(worker->thread, NULL);
+        free(worker);
+        worker = next;
+    }
+    models_watch(runner->options.models, NULL, NULL);
+    pthread_cond_destroy(&runner->work);
+    pthread_cond_destroy(&runner->room);
+    pthread_cond_destroy(&runner->done);
+    pthread_cond_destroy(&runner->watch);
+    pthread_mutex_destroy(&runner->lock);
+    free(runner);
+    return true;
+}

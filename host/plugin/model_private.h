@@ -1,0 +1,51 @@
+/* The inside of models and sessions, shared by model.c, session.c and model_cache.c. */
+#ifndef MODEL_PRIVATE_H
+#define MODEL_PRIVATE_H
+
+#include "plugin/plugin.h"
+
+#include <sys/types.h>
+
+struct model {
+    struct models *owner;
+    const struct manifest_model *config;
+    struct plugin *plugin; /* NULL: could not be opened */
+    const struct vox_entry *entry;
+    struct option_set options; /* load options */
+    char *plugin_dir;
+    struct vox_host host;
+    struct vox_load load;
+
+    /* guarded by owner->cache_lock */
+    bool cache_claimed;
+    dev_t cache_device;
+    ino_t cache_inode;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* guarded by lock */
+    enum model_state state;
+    struct err why;            /* when FAILED */
+    struct vox_model *handle;  /* once READY, also if it FAILED afterwards */
+    struct vox_session **idle; /* room for all */
+    uint32_t idle_count, busy, lost;
+    bool loader_started;
+    pthread_t loader;
+    int64_t load_ms;
+};
+
+struct models {
+    const struct manifest *manifest;
+    const struct log *log;
+    struct model *items;
+    size_t count;
+    void (*changed)(void *arg); /* NULL: nobody watches */
+    void *changed_arg;
+    pthread_mutex_t cache_lock;
+};
+
+int model_cache_prepare(struct model *model, struct err *err);
+/* Tells waiters and the watcher; call without the lock. */
+void model_announce(struct model *model);
+
+#endif

@@ -1,0 +1,76 @@
+/* Sessions on a model: a pool that is filled by need and never beyond the manifest's number. */
+#include "plugin/model_private.h"
+
+static void release(struct model *model)
+{
+    pthread_mutex_lock(&model->lock);
+    model->busy--;
+    pthread_mutex_unlock(&model->lock);
+    model_announce(model);
+}
+
+int session_take(struct model *model, struct session *session, struct err *err)
+{
+    *session = (struct session){model, NULL};
+    pthread_mutex_lock(&model->lock);
+    if (model->idle_count)
+        session->handle = model->idle[--model->idle_count];
+    pthread_mutex_unlock(&model->lock);
+    if (session->handle)
+        return 0;
+    struct vox_error error = {.size = sizeof(error)};
+    plugin_lock(model->plugin);
+    int32_t code = model->entry->open(model->handle, &session->handle, &error);
+    plugin_unlock(model->plugin);
+    if (code == VOX_OK && session->handle)
+        return 0;
+    int result = code == VOX_OK ? err_set(err, ERR_INTERNAL, NULL,
+                                          "%s: open succeeded without a session", model->entry->id)
+                                : plugin_failure(err, model->entry->id, "open", code, &error);
+    if (code == VOX_EMODEL || code == VOX_EDEVICE)
+        model_fail(model, err);
+    release(model);
+    return result;
+}
+
+/* With the lock: when no session can ever come back, jobs must not wait for one. */
+static bool all_are_lost(const struct model *model)
+{
+    return model->lost >= (uint32_t)model->config->sessions;
+}
+
+void session_give(struct session *session, enum session_fate fate)
+{
+    struct model *model = session->model;
+    if (fate == SESSION_DISCARD)
+        model->entry->close(session->handle);
+    pthread_mutex_lock(&model->lock);
+    if (fate == SESSION_KEEP)
+        model->idle[model->idle_count++] = session->handle;
+    model->busy--;
+    if (fate == SESSION_LOST)
+        model->lost++;
+    bool failed = all_are_lost(model) && model->state == MODEL_READY;
+    if (failed) {
+        model->state = MODEL_FAILED;
+        err_set(&model->why, ERR_MODEL_FAILED, NULL,
+                "%s: every session of this model hangs in its plugin", model->entry->id);
+    }
+    pthread_mutex_unlock(&model->lock);
+    if (failed)
+        LOG_EVENT(model->owner->log, LOG_ERROR, model_name(model), "model failed",
+                  LOG_TEXT("reason", "every session hangs in the plugin"));
+    model_announce(model);
+}
+
+void session_recover(struct session *session)
+{
+    struct model *model = session->model;
+    model->entry->close(session->handle);
+    pthread_mutex_lock(&model->lock);
+    if (all_are_lost(model) && model->state == MODEL_FAILED)
+        model->state = MODEL_READY;
+    model->lost--;
+    pthread_mutex_unlock(&model->lock);
+    model_announce(model);
+}
