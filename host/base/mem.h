@@ -7,10 +7,11 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size);                           /* zeroed; never NULL */
-void *mem_alloc_array(size_t count, size_t size);       /* zeroed; checks the product */
-void *mem_resize(void *ptr, size_t count, size_t size); /* not zeroed; checks the product */
-char *mem_copy_text(const char *text, size_t len);      /* terminated copy */
-char *mem_copy_string(const char *text);                /* NULL stays NULL */
+/* All but mem_copy_string never return NULL. */
+void *mem_alloc(size_t size) __attribute__((returns_nonnull));                     /* zeroed */
+void *mem_alloc_array(size_t count, size_t size) __attribute__((returns_nonnull)); /* zeroed */
+void *mem_resize(void *ptr, size_t count, size_t size) __attribute__((returns_nonnull));
+char *mem_copy_text(const char *text, size_t len) __attribute__((returns_nonnull)); /* terminated */
+char *mem_copy_string(const char *text); /* NULL stays NULL */
 
 #endif

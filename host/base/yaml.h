@@ -58,7 +58,8 @@ typedef const char *(*yaml_lookup)(const char *name, void *arg);
 
 struct yaml_doc; /* owns its nodes */
 
-/* Parses exactly one document. Every problem that can be told goes to `problems`; NULL when there was any.
+/* Parses exactly one document. Every problem that can be told goes to `problems`. NULL when there is no tree
+ * after them; a tree that comes with problems serves only to find more of them.
  * `lookup` NULL: ${...} stays as it is. "$${" stands for a literal "${". */
 struct yaml_doc *yaml_parse(const char *text, size_t len, const struct yaml_limits *limits,
                             yaml_lookup lookup, void *arg, struct problems *problems);

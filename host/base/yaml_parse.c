@@ -275,8 +275,11 @@ static bool expand(struct build *b, const yaml_event_t *event, struct str *out)
             expanded = true;
         }
     }
-    if (at)
-        str_puts(out, at);
+    if (!at) {
+        at = (const char *)event->data.scalar.value; /* as written: it serves to find more problems */
+        str_clear(out);
+    }
+    str_puts(out, at);
     return expanded;
 }
 
@@ -689,7 +692,6 @@ static void keep(void *anchor)
 struct yaml_doc *yaml_parse(const char *text, size_t len, const struct yaml_limits *limits,
                             yaml_lookup lookup, void *arg, struct problems *problems)
 {
-    size_t before = problems->count;
     if (!text)
         text = "";
     bool bom = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0;
@@ -713,7 +715,7 @@ struct yaml_doc *yaml_parse(const char *text, size_t len, const struct yaml_limi
     tdestroy(b.anchors, keep);
     free(b.stack);
     free(b.entries);
-    if (problems->count == before)
+    if (b.doc->root)
         return b.doc;
     yaml_destroy(b.doc);
     return NULL;

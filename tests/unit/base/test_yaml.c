@@ -38,8 +38,13 @@ static struct yaml_doc *parse_bytes(const char *text, size_t len, const struct y
     char *copy = malloc(len ? len : 1);
     assert_non_null(copy);
     memcpy(copy, text, len);
+    size_t before = problems->count;
     struct yaml_doc *doc = yaml_parse(copy, len, limits, look, NULL, problems);
     free(copy);
+    if (doc && problems->count > before) {
+        yaml_destroy(doc); /* it only serves to find more problems */
+        return NULL;
+    }
     return doc;
 }
 
@@ -544,7 +549,7 @@ static void big_variables_stop_at_the_byte_limit(void **state)
     struct yaml_doc *doc = yaml_parse("['${A}${A}']", 12, &limits, huge, value, &problems);
     assert_non_null(doc);
     yaml_destroy(doc);
-    assert_null(yaml_parse("['${A}${A}${A}']", 16, &limits, huge, value, &problems));
+    yaml_destroy(yaml_parse("['${A}${A}${A}']", 16, &limits, huge, value, &problems));
     assert_int_equal(problems.count, 1);
     problems_finish(&problems);
 }

@@ -1,0 +1,111 @@
+/* The manifest: one YAML file, checked whole, as one immutable struct. It knows the words of a manifest,
+ * not what plugins make of them: model options are checked against a plugin's schema in plugin/.
+ *
+ * Every key stands in one table per section (manifest_schema.c) with its type, limits, default and help;
+ * the parser, `voxhost config` and configs/REFERENCE.md all read that table.
+ * A value comes from the command line (--set), else the manifest, else the environment, else its default.
+ */
+#ifndef MANIFEST_H
+#define MANIFEST_H
+
+#include "base/base.h"
+
+#define MANIFEST_MODELS_MAX 64
+#define MANIFEST_ALIASES_MAX 32
+#define MANIFEST_SESSIONS_MAX 256
+#define MODEL_TYPE_SIZE_MAX 64 /* [A-Za-z0-9][A-Za-z0-9._-]*; unique without regard to case */
+
+enum value_source { SOURCE_DEFAULT, SOURCE_ENVIRONMENT, SOURCE_MANIFEST, SOURCE_COMMAND_LINE };
+
+struct text_list {
+    char **items;
+    size_t count;
+};
+
+/* All absolute. */
+struct manifest_paths {
+    char *models; /* default ./models */
+    char *cache;  /* default ./cache */
+    char *voices; /* default ./voices */
+};
+
+struct manifest_host {
+    int64_t log_level;      /* enum log_level; default info */
+    int64_t log_format;     /* enum manifest_log_format */
+    int64_t concurrency;    /* jobs at the same time over all models; 0: the sum of all sessions */
+    int64_t min_free_mb;    /* a cache directory's disk must have this much free; default 64 */
+    int64_t text_bytes_max; /* of one job's text; default 1,000,000 */
+    double job_timeout_s;   /* running time of a job that names none; 0: no limit */
+    double load_timeout_s;  /* a job waits so long for its model to load; default 600 */
+    double cancel_grace_s;  /* a cancelled job that still runs after this is given up; default 10 */
+    double drain_s;         /* after SIGTERM, running jobs may take so long; default 30 */
+    struct text_list plugin_path; /* absolute; searched after the manifest's folder */
+};
+
+enum manifest_log_format { LOG_FORMAT_AUTO, LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
+struct manifest_model {
+    char *model_type;         /* as written; the routing key */
+    struct text_list aliases; /* other names that jobs may use */
+    char *plugin;             /* "flite.so", or a path; found by plugin_find */
+    char *model_dir;          /* absolute; default: paths.models/model_type */
+    char *
+        cache_dir; /* absolute; default: paths.cache/model_type; no other model's, no other's parent */
+    char *device;     /* auto | cpu | cuda | cuda:N */
+    bool preload;     /* default true */
+    bool required;    /* default true */
+    int64_t sessions; /* 1..MANIFEST_SESSIONS_MAX, resolved: in the file 0 means one per CPU */
+    cJSON *options;   /* object; load options as given */
+    cJSON *defaults;  /* object; job options as given */
+    int line, column; /* of the entry, for later messages */
+    unsigned char *sources; /* enum value_source of each key in the table of this section */
+};
+
+struct manifest {
+    char *file; /* as the user named it; "(built-in)" for the embedded one */
+    char *dir;  /* absolute; what relative paths start from */
+    int64_t version;
+    char *default_model; /* a model_type or alias of `models`; NULL: none */
+    struct manifest_paths paths;
+    struct manifest_host host;
+    struct manifest_model *models;
+    size_t model_count;                     /* >= 1 */
+    const struct yaml_node *jobs;           /* the `jobs:` list, or NULL; checked by who runs it */
+    struct manifest_private *private_parts; /* the document, sources of the keys */
+};
+
+/* Where a manifest comes from and what is laid over it. */
+struct manifest_input {
+    const char *file;             /* NULL: the embedded manifest */
+    const char *const *overrides; /* "host.log_level=debug", "models.flite.sessions=2" */
+    size_t override_count;
+    yaml_lookup getenv; /* looks up environment variables */
+    void *getenv_arg;
+    int64_t cpu_count; /* what sessions: 0 stands for */
+};
+
+/* Reads and checks a manifest. On failure returns a negative code, *out is NULL and `report` holds every
+ * problem, a line each: "file:line:column: models[1].sesions: unknown key (did you mean "sessions"?)".
+ * The embedded manifest's paths start from $XDG_CACHE_HOME/voxhost, else $HOME/.cache/voxhost, else
+ * /tmp/voxhost-UID. */
+int manifest_load(const struct manifest_input *input, struct manifest **out, struct str *report);
+/* The same from memory: `name` stands in messages, relative paths start from `dir`. */
+int manifest_parse(const char *text, size_t len, const char *name, const char *dir,
+                   const struct manifest_input *input, struct manifest **out, struct str *report);
+void manifest_destroy(struct manifest *m);
+
+/* The model of that name or alias, without regard to case, or NULL. */
+const struct manifest_model *manifest_model_find(const struct manifest *m, const char *name);
+
+/* Appends the effective value of every key with where it came from: YAML with comments for people, or
+ * JSON. Secrets are shown as "***": keys marked so, and model options whose name ends in key, token,
+ * secret or password. */
+void manifest_print(const struct manifest *m, bool json, struct str *out);
+
+/* Appends configs/REFERENCE.md's text: every key of every section. */
+void manifest_reference(struct str *out);
+
+/* Appends the text of the embedded manifest. */
+void manifest_embedded(struct str *out);
+
+#endif
