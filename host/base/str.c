@@ -44,12 +44,14 @@ void str_vprintf(struct str *s, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
-    if (len > 0) {
+    reserve(s, 0);
+    int len = vsnprintf(s->data + s->len, s->cap - s->len, format, args);
+    if (len > 0 && (size_t)len >= s->cap - s->len) {
         reserve(s, (size_t)len);
-        vsnprintf(s->data + s->len, (size_t)len + 1, format, again);
-        s->len += (size_t)len;
+        vsnprintf(s->data + s->len, s->cap - s->len, format, again);
     }
+    if (len > 0)
+        s->len += (size_t)len;
     va_end(again);
 }
 

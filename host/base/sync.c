@@ -1,9 +1,20 @@
-/* Condition variables; see sync.h. */
+/* Threads and condition variables; see sync.h. */
 #include "base/sync.h"
 
 #include "base/clock.h"
 
+#include <signal.h>
 #include <time.h>
+
+int sync_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int result = pthread_create(thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
 
 void sync_cond_init(pthread_cond_t *cond)
 {

@@ -1,9 +1,13 @@
-/* Condition variables that wait on the monotonic clock. */
+/* Threads, and condition variables that wait on the monotonic clock. */
 #ifndef BASE_SYNC_H
 #define BASE_SYNC_H
 
 #include <pthread.h>
 #include <stdint.h>
+
+/* pthread_create with every signal blocked in the new thread, and so in all that it starts: signals are for the main
+ * thread, whose waits they interrupt. */
+int sync_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg);
 
 void sync_cond_init(pthread_cond_t *cond);
 /* Waits for a signal or until `deadline` (clock_now's time; CLOCK_NEVER: for ever). May wake for no reason. */

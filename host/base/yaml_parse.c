@@ -276,7 +276,8 @@ static bool expand(struct build *b, const yaml_event_t *event, struct str *out)
         }
     }
     if (!at) {
-        at = (const char *)event->data.scalar.value; /* as written: it serves to find more problems */
+        at = (const char *)
+                 event->data.scalar.value; /* as written: it serves to find more problems */
         str_clear(out);
     }
     str_puts(out, at);

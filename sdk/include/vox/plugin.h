@@ -195,8 +195,8 @@ struct vox_job {
     /* How much is done, 0..1 and never less than before, and in which stage (a literal). At any time
      * during speak. [session] */
     void (*progress)(const struct vox_job *job, double fraction, const char *stage);
-    /* Declares the format, exactly once, before the first write; its rate is the entry's, when that
-     * declares one. When it fails, speak returns the code unchanged and writes nothing. [session] */
+    /* Declares the format, exactly once, before the first write. When it fails, speak returns the
+     * code unchanged and writes nothing. [session] */
     int32_t (*begin)(const struct vox_job *job, const struct vox_format *format);
     /* Hands over `frames` frames of interleaved float PCM, nominally -1..1, all finite. Takes all
      * or fails; may block. When it fails, speak returns the code unchanged. [session] */
@@ -246,8 +246,8 @@ struct vox_entry {
     const char *code_licence;     /* SPDX */
     const char *weights_licence;  /* SPDX, of the usual weights; NULL: has none */
     uint64_t capabilities;        /* VOX_CAP_* */
-    uint32_t sample_rate;         /* native, Hz; 0: depends on the model or the voice */
-    uint32_t channels;            /* native; 0: depends on the model */
+    uint32_t sample_rate;         /* native, Hz, of the default voice; 0: depends on the model */
+    uint32_t channels;            /* likewise */
     const char *const *languages; /* BCP 47, terminated by NULL; NULL: any */
     /* Arrays carry the size of an element, so that elements can grow. */
     const struct vox_speaker *speakers; /* the first one is the default */
