@@ -23,7 +23,7 @@ static void require(bool holds, const char *what, const struct err *err)
 static void check_strings(const cJSON *node, const struct err *err)
 {
     const cJSON *child;
-    if (cJSON_IsString(node))
+    if (node->type == cJSON_String)
         require(utf8_valid(node->valuestring, strlen(node->valuestring), NULL), "UTF-8", err);
     cJSON_ArrayForEach(child, node) check_strings(child, err);
 }
@@ -41,7 +41,8 @@ static void check_source(struct job_source *source, size_t lines, size_t size)
                 &record.err);
         require(record.json ? cJSON_IsObject(record.json) : record.err.message[0], "which",
                 &record.err);
-        check_strings(record.json, &record.err);
+        if (record.json)
+            check_strings(record.json, &record.err);
         require(*job_source_place(source, &record) == '/', "the place", &record.err);
         line = record.line;
         cJSON_Delete(record.json);
