@@ -414,7 +414,7 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
         code = finish_sink(attempt, result, err);
     int64_t storing = clock_now();
     if (code == 0)
-        code = store_all(attempt, result, err);
+        store_all(attempt, result, err);
     result->ms.store = (double)(clock_now() - storing) / CLOCK_MS;
     take_texts(attempt, result);
     return true;

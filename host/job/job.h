@@ -59,7 +59,7 @@ void job_destroy(struct job *job); /* takes NULL */
  * caller's; a copy of `default_id` else. */
 char *job_id_of(const cJSON *json, const char *default_id);
 
-/* Appends the Markdown table of a job's fields. */
+/* Appends the text of configs/JOBS.md. */
 void job_reference(struct str *out);
 
 /* --- A result ------------------------------------------------------------------------------------------ */

@@ -1,99 +1,11 @@
-/* From a JSON object to a checked job. Every field stands in one table, with the names that older clients
- * use; nothing is coerced, and all fields are checked before anything runs. Knows no queue and no result.
+/* From a JSON object to a checked job, by the table in job_fields.c. Nothing is coerced, and all fields are
+ * checked before anything runs. Knows no queue and no result.
  */
-#include "job/job.h"
+#include "job/job_fields.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum field {
-    FIELD_ID,
-    FIELD_OP,
-    FIELD_MODEL_TYPE,
-    FIELD_TEXT,
-    FIELD_TEXT_FILE,
-    FIELD_VOICE,
-    FIELD_VOICE_TEXT,
-    FIELD_LANGUAGE,
-    FIELD_SEED,
-    FIELD_SPEED,
-    FIELD_FORMAT,
-    FIELD_ENCODING,
-    FIELD_SAMPLE_RATE,
-    FIELD_OUTPUT,
-    FIELD_TIMESTAMPS,
-    FIELD_TIMEOUT_S,
-    FIELD_OPTIONS,
-    FIELD_COUNT,
-};
-
-enum field_type { TYPE_TEXT, TYPE_INTEGER, TYPE_NUMBER, TYPE_NAMES, TYPE_OPTIONS };
-
-struct field_spec {
-    const char *name;
-    enum field_type type;
-    double minimum, maximum;
-    const char *const *choices; /* TEXT and NAMES */
-    size_t choice_count;
-    const char *fallback; /* for the reference */
-    const char *help;
-};
-
-static const char *const ops[] = {"tts"};
-
-static const struct field_spec fields[FIELD_COUNT] = {
-    [FIELD_ID] = {"id", TYPE_TEXT, 0, 0, NULL, 0, "job-N, by its place in the file",
-                  "names the job and its audio; at most 200 bytes, no '/', no leading '.'"},
-    [FIELD_OP] = {"op", TYPE_TEXT, 0, 0, ops, 1, "tts", "what to do"},
-    [FIELD_MODEL_TYPE] = {"model_type", TYPE_TEXT, 0, 0, NULL, 0,
-                          "the manifest's default_model, or its only model",
-                          "which model speaks: a model_type or alias of the manifest, in any case"},
-    [FIELD_TEXT] = {"text", TYPE_TEXT, 0, 0, NULL, 0, "required, or text_file", "what to say"},
-    [FIELD_TEXT_FILE] = {"text_file", TYPE_TEXT, 0, 0, NULL, 0, "none",
-                         "a UTF-8 file with the text, from the job file's folder"},
-    [FIELD_VOICE] =
-        {"voice", TYPE_TEXT, 0, 0, NULL, 0, "the model's own",
-         "a speaker of the model, a NAME in paths.voices, a recording's path, or base64"},
-    [FIELD_VOICE_TEXT] = {"voice_text", TYPE_TEXT, 0, 0, NULL, 0, "the .txt beside the recording",
-                          "what is said in the recording"},
-    [FIELD_LANGUAGE] = {"language", TYPE_TEXT, 0, 0, NULL, 0, "the model's own", "a BCP 47 tag"},
-    [FIELD_SEED] = {"seed", TYPE_INTEGER, 0, 9223372036854775807.0, NULL, 0, "random, and reported",
-                    "the same seed gives the same audio"},
-    [FIELD_SPEED] = {"speed", TYPE_NUMBER, 0.25, 4, NULL, 0, "1",
-                     "of speaking; 2 is twice as fast"},
-    [FIELD_FORMAT] = {"format", TYPE_TEXT, 0, 0, audio_format_names, AUDIO_FORMAT_COUNT,
-                      "wav, or what output ends in", "of the audio file"},
-    [FIELD_ENCODING] = {"encoding", TYPE_TEXT, 0, 0, audio_encoding_names, AUDIO_ENCODING_COUNT,
-                        "pcm16", "of the samples; wav and pcm have all, flac the first two"},
-    [FIELD_SAMPLE_RATE] = {"sample_rate", TYPE_INTEGER, AUDIO_RATE_MIN, AUDIO_RATE_MAX, NULL, 0,
-                           "the model's own", "Hz"},
-    [FIELD_OUTPUT] = {"output", TYPE_TEXT, 0, 0, NULL, 0, "ID.FORMAT",
-                      "relative path inside the output folder; ends in .FORMAT"},
-    [FIELD_TIMESTAMPS] = {"timestamps", TYPE_NAMES, 0, 0, subtitle_format_names,
-                          SUBTITLE_FORMAT_COUNT, "none",
-                          "subtitle files to write beside the audio"},
-    [FIELD_TIMEOUT_S] = {"timeout_s", TYPE_NUMBER, 0, 86400, NULL, 0, "host.job_timeout_s",
-                         "how long the job may run; 0: no limit"},
-    [FIELD_OPTIONS] = {"options", TYPE_OPTIONS, 0, 0, NULL, 0,
-                       "the manifest's defaults, then the plugin's",
-                       "the model's own options, as `voxhost plugins` lists them"},
-};
-
-/* What other clients call our fields. */
-static const struct {
-    const char *name;
-    enum field field;
-} aliases[] = {
-    {"custom_id", FIELD_ID},         {"job_id", FIELD_ID},
-    {"model", FIELD_MODEL_TYPE},     {"input", FIELD_TEXT},
-    {"local_voice", FIELD_VOICE},    {"voice_id", FIELD_VOICE},
-    {"ref_audio", FIELD_VOICE},      {"reference_audio", FIELD_VOICE},
-    {"ref_text", FIELD_VOICE_TEXT},  {"reference_text", FIELD_VOICE_TEXT},
-    {"lang", FIELD_LANGUAGE},        {"response_format", FIELD_FORMAT},
-    {"output_format", FIELD_FORMAT}, {"output_filename", FIELD_OUTPUT},
-    {"params", FIELD_OPTIONS},
-};
 
 /* --- Sorting members into fields --------------------------------------------------------------------------- */
 
@@ -105,11 +17,11 @@ struct given {
 static int field_index(const char *name, bool *is_alias)
 {
     for (size_t i = 0; i < FIELD_COUNT; i++)
-        if (strcmp(fields[i].name, name) == 0)
+        if (strcmp(job_fields[i].name, name) == 0)
             return *is_alias = false, (int)i;
-    for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
-        if (strcmp(aliases[i].name, name) == 0)
-            return *is_alias = true, (int)aliases[i].field;
+    for (size_t i = 0; i < JOB_ALIAS_COUNT; i++)
+        if (strcmp(job_aliases[i].name, name) == 0)
+            return *is_alias = true, (int)job_aliases[i].field;
     return -1;
 }
 
@@ -117,7 +29,7 @@ static int unknown_field(const char *name, struct err *err)
 {
     const char *names[FIELD_COUNT];
     for (size_t i = 0; i < FIELD_COUNT; i++)
-        names[i] = fields[i].name;
+        names[i] = job_fields[i].name;
     const char *meant = suggest(name, names, FIELD_COUNT);
     if (meant)
         return err_set(err, ERR_INVALID, name, "unknown field (did you mean \"%s\"?)", meant);
@@ -151,7 +63,8 @@ static int sort_members(const cJSON *json, struct given *given, struct job *job,
                            given->values[index]->string, member->string);
         given->values[index] = member;
         if (is_alias)
-            warn(job, str_format("\"%s\" is taken as \"%s\"", member->string, fields[index].name));
+            warn(job,
+                 str_format("\"%s\" is taken as \"%s\"", member->string, job_fields[index].name));
     }
     return 0;
 }
@@ -161,7 +74,7 @@ static int sort_members(const cJSON *json, struct given *given, struct job *job,
 static int wrong(enum field field, const cJSON *value, const char *expected, struct err *err)
 {
     char shown[128];
-    return err_set(err, ERR_INVALID, fields[field].name, "expected %s, got %s", expected,
+    return err_set(err, ERR_INVALID, job_fields[field].name, "expected %s, got %s", expected,
                    json_show(value, shown, sizeof(shown)));
 }
 
@@ -172,13 +85,10 @@ static int get_text(const struct given *given, enum field field, const char **te
     *text = NULL;
     if (!value)
         return 0;
-    bool number_is_text = given->context->loose || field == FIELD_ID;
-    if (cJSON_IsNumber(value) && number_is_text && value->valuestring)
-        *text = value->valuestring;
-    else if (cJSON_IsString(value))
-        *text = value->valuestring;
-    else
+    bool number_is_text = given->context->loose || field == FIELD_ID; /* by its literal */
+    if (!cJSON_IsString(value) && !(number_is_text && cJSON_IsNumber(value)))
         return wrong(field, value, "string", err);
+    *text = value->valuestring;
     return 0;
 }
 
@@ -192,7 +102,7 @@ static int choice_index(const struct field_spec *spec, const char *text)
 
 static int wrong_choice(enum field field, const char *text, struct err *err)
 {
-    const struct field_spec *spec = &fields[field];
+    const struct field_spec *spec = &job_fields[field];
     struct str known = {0};
     const char *meant = suggest(text, spec->choices, spec->choice_count);
     for (size_t i = 0; i < spec->choice_count; i++)
@@ -212,14 +122,14 @@ static int get_choice(const struct given *given, enum field field, int *index, s
     int result = get_text(given, field, &text, err);
     if (result != 0 || !text)
         return result;
-    *index = choice_index(&fields[field], text);
+    *index = choice_index(&job_fields[field], text);
     return *index < 0 ? wrong_choice(field, text, err) : 0;
 }
 
 static int get_number(const struct given *given, enum field field, double *number, int64_t *integer,
                       bool *present, struct err *err)
 {
-    const struct field_spec *spec = &fields[field];
+    const struct field_spec *spec = &job_fields[field];
     const cJSON *value = given->values[field];
     *present = value != NULL;
     if (!value)
@@ -325,15 +235,16 @@ static int check_text(enum field field, const char *text, size_t len, int64_t si
 {
     size_t bad;
     if (len > (size_t)size_max)
-        return err_set(err, ERR_INVALID, fields[field].name,
+        return err_set(err, ERR_INVALID, job_fields[field].name,
                        "is %zu bytes long, at most %lld (host.text_bytes_max)", len,
                        (long long)size_max);
     if (memchr(text, '\0', len))
-        return err_set(err, ERR_INVALID, fields[field].name, "has a NUL byte");
+        return err_set(err, ERR_INVALID, job_fields[field].name, "has a NUL byte");
     if (!utf8_valid(text, len, &bad))
-        return err_set(err, ERR_INVALID, fields[field].name, "is not UTF-8 at byte %zu", bad + 1);
+        return err_set(err, ERR_INVALID, job_fields[field].name, "is not UTF-8 at byte %zu",
+                       bad + 1);
     if (text_is_blank(text, len))
-        return err_set(err, ERR_INVALID, fields[field].name, "is empty");
+        return err_set(err, ERR_INVALID, job_fields[field].name, "is empty");
     return 0;
 }
 
@@ -614,10 +525,10 @@ int job_parse(const cJSON *json, const struct job_context *context, struct job *
 char *job_id_of(const cJSON *json, const char *default_id)
 {
     struct err none;
-    const cJSON *id = cJSON_IsObject(json) ? json_get(json, fields[FIELD_ID].name) : NULL;
-    for (size_t i = 0; !id && cJSON_IsObject(json) && i < sizeof(aliases) / sizeof(aliases[0]); i++)
-        if (aliases[i].field == FIELD_ID)
-            id = json_get(json, aliases[i].name);
+    const cJSON *id = cJSON_IsObject(json) ? json_get(json, job_fields[FIELD_ID].name) : NULL;
+    for (size_t i = 0; !id && cJSON_IsObject(json) && i < JOB_ALIAS_COUNT; i++)
+        if (job_aliases[i].field == FIELD_ID)
+            id = json_get(json, job_aliases[i].name);
     bool usable = id && (cJSON_IsString(id) || cJSON_IsNumber(id)) && id->valuestring &&
                   check_id(id->valuestring, &none) == 0;
     return mem_copy_string(usable ? id->valuestring : default_id);
@@ -635,29 +546,4 @@ void job_destroy(struct job *job)
     option_set_finish(&job->options);
     text_list_finish(&job->warnings);
     free(job);
-}
-
-void job_reference(struct str *out)
-{
-    static const char *const types[] = {"text", "integer", "number", "list", "object"};
-    str_puts(out, "| field | type | default | what it is |\n|---|---|---|---|\n");
-    for (size_t i = 0; i < FIELD_COUNT; i++) {
-        const struct field_spec *spec = &fields[i];
-        str_printf(out, "| `%s` | %s", spec->name, types[spec->type]);
-        if (i == FIELD_SEED)
-            str_puts(out, " 0..2^63-1");
-        else if (spec->type == TYPE_INTEGER || spec->type == TYPE_NUMBER)
-            str_printf(out, " %g..%g", spec->minimum, spec->maximum);
-        for (size_t k = 0; k < spec->choice_count; k++)
-            str_printf(out, "%s`%s`", k ? ", " : ": ", spec->choices[k]);
-        str_printf(out, " | %s | %s", spec->fallback, spec->help);
-        const char *separator = "; also read as ";
-        for (size_t k = 0; k < sizeof(aliases) / sizeof(aliases[0]); k++) {
-            if (aliases[k].field != i)
-                continue;
-            str_printf(out, "%s`%s`", separator, aliases[k].name);
-            separator = ", ";
-        }
-        str_puts(out, " |\n");
-    }
 }

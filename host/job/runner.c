@@ -190,7 +190,7 @@ static bool start_worker(struct runner *runner)
 {
     struct worker *worker = mem_alloc(sizeof(*worker));
     worker->runner = runner;
-    if (pthread_create(&worker->thread, NULL, work, worker) != 0) {
+    if (sync_thread_start(&worker->thread, work, worker) != 0) {
         free(worker);
         return false;
     }
@@ -316,7 +316,7 @@ struct runner *runner_create(const struct runner_options *options)
     sync_cond_init(&runner->done);
     sync_cond_init(&runner->watch);
     models_watch(options->models, models_changed, runner);
-    if (pthread_create(&runner->watchdog, NULL, watch, runner) != 0) {
+    if (sync_thread_start(&runner->watchdog, watch, runner) != 0) {
         models_watch(options->models, NULL, NULL);
         free(runner);
         return NULL;

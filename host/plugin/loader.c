@@ -94,6 +94,10 @@ static bool is_id(const char *text)
 
 static int check_schema(struct option_schema schema, const char *what, struct err *err)
 {
+    if (schema.count && (!schema.options || schema.stride < sizeof(struct vox_option)))
+        return err_set(err, ERR_MODEL_FAILED, NULL,
+                       "%u %s options are declared, but not in elements of at least %zu bytes",
+                       schema.count, what, sizeof(struct vox_option));
     for (uint32_t i = 0; i < schema.count; i++) {
         const struct vox_option *option = option_at(schema, i);
         if (!option->name || !is_id(option->name))
@@ -119,6 +123,19 @@ static int check_schema(struct option_schema schema, const char *what, struct er
         return err_set(err, ERR_MODEL_FAILED, NULL, "%s default of %s: %s", what, why.field,
                        why.message);
     option_set_finish(&defaults);
+    return 0;
+}
+
+static int check_speakers(const struct vox_entry *entry, struct err *err)
+{
+    if (entry->speaker_count &&
+        (!entry->speakers || entry->speaker_size < sizeof(struct vox_speaker)))
+        return err_set(err, ERR_MODEL_FAILED, NULL,
+                       "%u speakers are declared, but not in elements of at least %zu bytes",
+                       entry->speaker_count, sizeof(struct vox_speaker));
+    for (uint32_t i = 0; i < entry->speaker_count; i++)
+        if (!plugin_speaker(entry, i)->id || !plugin_speaker(entry, i)->id[0])
+            return err_set(err, ERR_MODEL_FAILED, NULL, "speaker %u has no id", i);
     return 0;
 }
 
@@ -155,6 +172,8 @@ int plugin_entry_check(const struct vox_entry *entry, struct err *err)
     if (!entry->version || !entry->version[0])
         return err_set(err, ERR_MODEL_FAILED, NULL, "vox_entry.version is missing");
     int result = check_functions(entry, err);
+    if (result == 0)
+        result = check_speakers(entry, err);
     if (result == 0)
         result = check_schema(plugin_load_schema(entry), "load", err);
     if (result == 0)
@@ -227,7 +246,7 @@ static int open_library(const char *path, const struct vox_entry **entry, struct
 
 int plugin_open(const char *path, struct plugin **out, struct err *err)
 {
-    struct stat info;
+    struct stat info = {0};
     *out = NULL;
     int result = check_elf(path, &info, err);
     if (result != 0)

@@ -187,7 +187,7 @@ static void start_loading(struct model *model)
 {
     if (model->state != MODEL_UNLOADED)
         return;
-    if (pthread_create(&model->loader, NULL, load, model) == 0) {
+    if (sync_thread_start(&model->loader, load, model) == 0) {
         model->loader_started = true;
         model->state = MODEL_LOADING;
     } else {

@@ -1,0 +1,145 @@
+/* What the verbs share; see app.h. */
+#include "front/app.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- Arguments ------------------------------------------------------------------------------------------- */
+
+static error_t parse_common(int key, char *argument, struct argp_state *state)
+{
+    struct app_arguments *arguments = state->input;
+    switch (key) {
+    case 'm':
+        arguments->manifest_file = argument;
+        return 0;
+    case 's':
+        if (arguments->override_count == APP_OVERRIDES_MAX)
+            argp_error(state, "--set stands more than %d times", APP_OVERRIDES_MAX);
+        arguments->overrides[arguments->override_count++] = argument;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option common_options[] = {
+    {"manifest", 'm', "FILE", 0, "The YAML manifest; without one, the built-in flite voice speaks",
+     100},
+    {"set", 's', "KEY=VALUE", 0,
+     "Override a key of the manifest: host.log_level=debug, models.flite.sessions=2", 100},
+    {0},
+};
+
+const struct argp app_argp = {common_options, parse_common, NULL, NULL, NULL, NULL, NULL};
+
+void app_parse(const struct argp *argp, const char *verb, int argc, char **argv, void *input)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "voxhost %s", verb);
+    argv[0] = name; /* what argp shows in usage and errors */
+    argp_parse(argp, argc, argv, 0, NULL, input);
+    argv[0] = (char *)(uintptr_t)verb;
+}
+
+bool app_number(const char *text, double *number)
+{
+    if (!json_number_valid(text, strlen(text)))
+        return false;
+    *number = strtod(text, NULL);
+    return true;
+}
+
+bool app_integer(const char *text, int64_t *integer)
+{
+    cJSON *node = json_number_valid(text, strlen(text)) ? json_create_number(text) : NULL;
+    bool good = node && json_int64(node, integer);
+    cJSON_Delete(node);
+    return good;
+}
+
+/* --- The parts --------------------------------------------------------------------------------------------- */
+
+const char *app_getenv(const char *name, void *arg)
+{
+    (void)arg;
+    return getenv(name);
+}
+
+int app_read_manifest(const struct app_arguments *arguments, struct manifest **manifest,
+                      struct str *report)
+{
+    struct manifest_input input = {
+        .file = arguments->manifest_file,
+        .overrides = arguments->overrides,
+        .override_count = arguments->override_count,
+        .getenv = app_getenv,
+        .cpu_count = sysconf(_SC_NPROCESSORS_ONLN),
+    };
+    return manifest_load(&input, manifest, report);
+}
+
+int app_open(struct app *app, const struct app_arguments *arguments)
+{
+    struct str report = {0};
+    *app = (struct app){0};
+    if (app_read_manifest(arguments, &app->manifest, &report) != 0) {
+        fs_write_all(STDERR_FILENO, str_text(&report), report.len);
+        str_finish(&report);
+        return EXIT_WRONG_USE;
+    }
+    str_finish(&report);
+    const struct manifest_host *host = &app->manifest->host;
+    app->log = (struct log){
+        .fd = STDERR_FILENO,
+        .level = (enum log_level)host->log_level,
+        .json = host->log_format == LOG_FORMAT_JSON ||
+                (host->log_format == LOG_FORMAT_AUTO && !isatty(STDERR_FILENO)),
+    };
+    return 0;
+}
+
+void app_open_models(struct app *app)
+{
+    app->models = models_create(app->manifest, &app->log);
+}
+
+int app_close(struct app *app, int exit_code)
+{
+    if (!models_destroy(app->models))
+        _exit(exit_code); /* a plugin's thread still uses what we would free */
+    manifest_destroy(app->manifest);
+    *app = (struct app){0};
+    return exit_code;
+}
+
+void app_complain(const struct err *err)
+{
+    struct str line = {0};
+    str_printf(&line, "voxhost: %s%s%s\n", err->field, err->field[0] ? ": " : "", err->message);
+    fs_write_all(STDERR_FILENO, line.data, line.len);
+    str_finish(&line);
+}
+
+/* --- Signals ------------------------------------------------------------------------------------------------ */
+
+volatile sig_atomic_t app_signal;
+
+static void on_signal(int number)
+{
+    if (app_signal)
+        _exit(EXIT_SIGNAL + number);
+    app_signal = number;
+}
+
+void app_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, NULL);
+}

@@ -1,0 +1,65 @@
+/* What the verbs share: options common to several, the manifest with the command line laid over it, the log,
+ * the models, and signals. Inside host/front only.
+ */
+#ifndef FRONT_APP_H
+#define FRONT_APP_H
+
+#include "base/base.h"
+#include "front/front.h"
+#include "manifest/manifest.h"
+#include "plugin/plugin.h"
+
+#include <argp.h>
+#include <signal.h>
+
+/* --- Arguments ----------------------------------------------------------------------------------------- */
+
+#define APP_OVERRIDES_MAX 64
+
+/* The common options: --manifest and --set. A child of a verb's argp: its input is a struct app_arguments. */
+struct app_arguments {
+    const char *manifest_file; /* NULL: the embedded one */
+    const char *overrides[APP_OVERRIDES_MAX];
+    size_t override_count;
+};
+extern const struct argp app_argp;
+
+/* Parses a verb's arguments; returns 0, or ends the process as argp does. */
+void app_parse(const struct argp *argp, const char *verb, int argc, char **argv, void *input);
+
+/* Strict numbers of the command line: false unless the whole text is one. */
+bool app_number(const char *text, double *number);
+bool app_integer(const char *text, int64_t *integer);
+
+/* --- The parts ------------------------------------------------------------------------------------------ */
+
+struct app {
+    struct manifest *manifest;
+    struct log log;
+    struct models *models;
+};
+
+/* Reads the manifest with the command line laid over it; on failure `report` says why, a line a problem. */
+int app_read_manifest(const struct app_arguments *arguments, struct manifest **manifest,
+                      struct str *report);
+/* Reads the manifest and sets up the log; prints every problem of a wrong one to stderr. 0, or the exit code. */
+int app_open(struct app *app, const struct app_arguments *arguments);
+/* Opens the plugins of all models, loads nothing. */
+void app_open_models(struct app *app);
+/* Frees. When a plugin never came back, ends the process at once with `exit_code`, else returns it. */
+int app_close(struct app *app, int exit_code);
+
+/* Prints "voxhost: FIELD: MESSAGE" to stderr. */
+void app_complain(const struct err *err);
+
+/* The environment for manifests: a yaml_lookup. */
+const char *app_getenv(const char *name, void *arg);
+
+/* --- Signals -------------------------------------------------------------------------------------------- */
+
+/* 0, or the first of SIGINT and SIGTERM that arrived; a second one ends the process at once. */
+extern volatile sig_atomic_t app_signal;
+/* Installs the handlers (without SA_RESTART, so that a wait for input ends), ignores SIGPIPE. */
+void app_catch_signals(void);
+
+#endif

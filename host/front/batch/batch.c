@@ -1,0 +1,493 @@
+/* `voxhost batch`: every job of a file, streamed from the source through the runner into the journal.
+ *
+ *     job_source -> id and output seen before? -> job_parse -> in the journal already? -> runner -> journal
+ *
+ * One thread reads and submits; results arrive on the runner's threads.
+ */
+#include "front/app.h"
+#include "front/batch/id_index.h"
+#include "front/batch/job_source.h"
+#include "front/batch/journal.h"
+#include "front/batch/progress.h"
+#include "front/batch/shard.h"
+#include "job/job.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FAILURES_SHOWN_MAX 20
+#define CONCURRENCY_MAX 1024
+
+struct batch_arguments {
+    struct app_arguments common;
+    const char *jobs, *out, *shard;
+    int64_t concurrency;
+    bool text_lines, resume, fail_fast, dry_run, json;
+};
+
+struct batch {
+    struct batch_arguments arguments;
+    struct app app;
+    struct shard shard;
+    struct job_source *source;
+    struct store *store; /* NULL in a dry run, as the next two */
+    struct journal *journal;
+    struct runner *runner;
+    struct progress *progress;
+    struct id_index
+        *seen; /* "i" + id, "o" + output, "s" + its stem when it has subtitles -> line */
+    char *base_dir;
+    bool terminal;
+    uint64_t records, kept;
+    atomic_int halt; /* a result could not be written, or --fail-fast */
+    atomic_uint failures_shown;
+};
+
+/* --- Results --------------------------------------------------------------------------------------------------------- */
+
+static void show_failure(struct batch *batch, const struct result *result)
+{
+    unsigned shown = atomic_fetch_add(&batch->failures_shown, 1);
+    if (shown > FAILURES_SHOWN_MAX)
+        return;
+    if (batch->terminal)
+        fs_write_all(STDERR_FILENO, "\r\033[K", 4); /* the bar */
+    if (shown == FAILURES_SHOWN_MAX)
+        LOG_EVENT(&batch->app.log, LOG_WARN, "batch", "further failed jobs are not shown here",
+                  LOG_TEXT("file", batch->journal ? JOURNAL_NAME : "(dry run)"));
+    else
+        LOG_EVENT(&batch->app.log, LOG_WARN, "batch", "job failed", LOG_TEXT("job", result->id),
+                  LOG_TEXT("code", err_word(result->err.code)),
+                  LOG_TEXT("field", result->err.field), LOG_TEXT("reason", result->err.message));
+}
+
+/* Takes the result. [any] */
+static void take_result(struct result *result, void *arg)
+{
+    struct batch *batch = arg;
+    struct err err = {0};
+    if (batch->journal && journal_append(batch->journal, result, &err) != 0 &&
+        !atomic_exchange(&batch->halt, 1))
+        app_complain(&err);
+    progress_count(batch->progress, result);
+    if (result->err.code != ERR_NONE) {
+        show_failure(batch, result);
+        if (batch->arguments.fail_fast)
+            atomic_store(&batch->halt, 1);
+    }
+    result_destroy(result);
+}
+
+static void refuse(struct batch *batch, const char *id, const struct job_record *record,
+                   struct err *err)
+{
+    err_prefix(err, "%s", job_source_place(batch->source, record));
+    struct result *result = result_refused(id, err);
+    result->line = record->line;
+    take_result(result, batch);
+}
+
+/* --- Records --------------------------------------------------------------------------------------------------------- */
+
+/* 0 when `name` is new; else what stands there already. */
+static int check_new(struct batch *batch, char kind, const char *name,
+                     const struct job_record *record, struct err *err)
+{
+    char *key = str_format("%c%s", kind, name);
+    uint64_t previous = 0, place = record->line ? record->line : record->number;
+    int result = id_index_put(batch->seen, key, place, false, &previous, err);
+    free(key);
+    if (result != 0 || previous == 0)
+        return result;
+    return err_set(err, ERR_INVALID, kind == 'i' ? "id" : "output",
+                   "\"%s\" stands already on %s %llu", name, record->line ? "line" : "record",
+                   (unsigned long long)previous);
+}
+
+/* a.wav and a.flac would both have a.srt. */
+static int check_subtitles_new(struct batch *batch, const struct job *job,
+                               const struct job_record *record, struct err *err)
+{
+    char *stem = mem_copy_text(job->output, (size_t)(strrchr(job->output, '.') - job->output));
+    int result = check_new(batch, 's', stem, record, err);
+    if (result == ERR_INVALID)
+        err_prefix(err, "its subtitles have the same name");
+    free(stem);
+    return result;
+}
+
+/* Outputs are checked over all shards, since they share the folder; all else only for our own jobs. */
+static int make_job(struct batch *batch, const struct job_record *record, const char *id, bool ours,
+                    struct job **job, struct err *err)
+{
+    struct job_context context = {
+        .models = batch->app.models,
+        .manifest = batch->app.manifest,
+        .base_dir = batch->base_dir,
+        .default_id = id,
+        .loose = record->loose,
+    };
+    int result = ours ? check_new(batch, 'i', id, record, err) : 0;
+    if (result == 0)
+        result = job_parse(record->json, &context, job, err);
+    if (result == 0)
+        result = check_new(batch, 'o', (*job)->output, record, err);
+    if (result == 0 && (*job)->subtitles)
+        result = check_subtitles_new(batch, *job, record, err);
+    if (result != 0) {
+        job_destroy(*job);
+        *job = NULL;
+    }
+    return result;
+}
+
+static void take_record(struct batch *batch, struct job_record *record)
+{
+    char default_id[32];
+    struct err err = {0};
+    struct job *job = NULL;
+    snprintf(default_id, sizeof(default_id), "job-%llu", (unsigned long long)record->number);
+    char *id = job_id_of(record->json, default_id);
+    bool ours = shard_has(&batch->shard, id);
+    int result = record->json ? 0 : record->err.code;
+    if (result != 0)
+        err = record->err;
+    else if (ours || json_get(record->json, "output") || json_get(record->json, "output_filename"))
+        result = make_job(batch, record, id, ours, &job, &err);
+    if (result != 0 && ours)
+        refuse(batch, id, record, &err);
+    else if (job && ours && batch->journal && journal_has(batch->journal, job))
+        progress_skip(batch->progress, job->model);
+    else if (job && ours && batch->runner) {
+        runner_submit(batch->runner, job, record->line, &app_signal);
+        job = NULL;
+    }
+    job_destroy(job);
+    cJSON_Delete(record->json);
+    free(id);
+}
+
+/* Reads and submits until the end, a signal or a reason to halt; `record` is the first one. */
+static void take_records(struct batch *batch, struct job_record *record)
+{
+    int more = 1;
+    struct err err = {0};
+    while (more == 1) {
+        batch->records++;
+        take_record(batch, record);
+        progress_read(batch->progress, job_source_fraction(batch->source), batch->records);
+        if (app_signal || atomic_load(&batch->halt))
+            return;
+        more = job_source_next(batch->source, record, &err);
+    }
+    if (more < 0 && more != ERR_CANCELLED) {
+        char id[32];
+        *record = (struct job_record){.number = batch->records + 1};
+        snprintf(id, sizeof(id), "job-%llu", (unsigned long long)record->number);
+        struct result *result = result_refused(id, &err);
+        take_result(result, batch);
+    }
+    progress_read(batch->progress, 1, batch->records);
+}
+
+/* --- Ending ---------------------------------------------------------------------------------------------------------- */
+
+/* Lets what runs finish: all of it, or after a signal what can in host.drain_s; the rest is cancelled. */
+static void drain(struct batch *batch)
+{
+    enum { POLL_MS = 50 };
+    while (!app_signal && !atomic_load(&batch->halt))
+        if (runner_wait(batch->runner, clock_now() + POLL_MS * CLOCK_MS))
+            return;
+    size_t dropped = runner_drop_queued(batch->runner);
+    LOG_EVENT(&batch->app.log, LOG_INFO, "batch", app_signal ? "stopping on a signal" : "stopping",
+              LOG_NUMBER("jobs_not_started", dropped),
+              LOG_NUMBER("drain_s", batch->app.manifest->host.drain_s));
+    if (runner_wait(batch->runner,
+                    clock_now() + (int64_t)(batch->app.manifest->host.drain_s * CLOCK_S)))
+        return;
+    runner_cancel(batch->runner);
+    runner_wait(batch->runner, CLOCK_NEVER); /* the watchdog answers for what does not stop */
+}
+
+static void print_summary(struct batch *batch)
+{
+    struct str out = {0};
+    progress_summary(batch->progress, batch->arguments.json, &out);
+    if (fs_write_all(STDOUT_FILENO, str_text(&out), out.len) != 0)
+        log_write(&batch->app.log, LOG_WARN, "batch",
+                  "the summary could not be written to standard output", NULL, 0);
+    str_finish(&out);
+}
+
+/* --- Preparing --------------------------------------------------------------------------------------------------------- */
+
+static int complain(const struct err *err, int exit_code)
+{
+    app_complain(err);
+    return app_signal ? EXIT_SIGNAL + app_signal : exit_code;
+}
+
+static int open_source(struct batch *batch, struct job_record *first)
+{
+    const struct batch_arguments *arguments = &batch->arguments;
+    const struct manifest *manifest = batch->app.manifest;
+    struct err err = {0};
+    struct job_source_options options = {
+        .path = arguments->jobs,
+        .list = manifest->jobs,
+        .list_file = manifest->file,
+        .format = arguments->text_lines ? JOB_FILE_TEXT : JOB_FILE_AUTO,
+        .stop = &app_signal,
+    };
+    if (!arguments->jobs && !manifest->jobs) {
+        err_set(&err, ERR_INVALID, NULL,
+                "no jobs: give --jobs FILE, or a jobs: list in the manifest");
+        return complain(&err, EXIT_WRONG_USE);
+    }
+    if (job_source_open(&options, &batch->source, &err) != 0)
+        return complain(&err, EXIT_WRONG_USE);
+    int more = job_source_next(batch->source, first, &err);
+    if (more == 0)
+        err_set(&err, ERR_INVALID, NULL, "%s: has no jobs",
+                arguments->jobs ? arguments->jobs : manifest->file);
+    if (more != 1)
+        return complain(&err, EXIT_WRONG_USE);
+    char *cwd = fs_current_dir();
+    char *dir = arguments->jobs && strcmp(arguments->jobs, "-") != 0
+                    ? fs_dir_of(arguments->jobs)
+                    : mem_copy_string(arguments->jobs ? "." : manifest->dir);
+    batch->base_dir = fs_absolute(cwd, dir);
+    free(dir);
+    free(cwd);
+    return 0;
+}
+
+/* Starts all that should be preloaded, and waits for what is required. */
+static int load_models(struct batch *batch)
+{
+    int64_t deadline = clock_now() + (int64_t)(batch->app.manifest->host.load_timeout_s * CLOCK_S);
+    size_t count = models_count(batch->app.models);
+    int exit_code = 0;
+    for (size_t i = 0; i < count; i++)
+        if (model_manifest(models_at(batch->app.models, i))->preload)
+            model_load_start(models_at(batch->app.models, i));
+    for (size_t i = 0; i < count && !app_signal; i++) {
+        struct model *model = models_at(batch->app.models, i);
+        const struct manifest_model *config = model_manifest(model);
+        struct err err = {0};
+        int result = 0;
+        if (config->required && config->preload)
+            result = model_wait(model, deadline, &app_signal, &err);
+        else if (config->required && model_state(model, &err) == MODEL_FAILED)
+            result = err.code;
+        if (result != 0 && !app_signal) {
+            err_prefix(&err, "required model \"%s\" could not be loaded", model_name(model));
+            exit_code = complain(&err, EXIT_MODEL_FAILED);
+        }
+    }
+    return app_signal ? EXIT_SIGNAL + app_signal : exit_code;
+}
+
+static uint32_t concurrency_of(const struct batch *batch)
+{
+    int64_t wanted = batch->arguments.concurrency ? batch->arguments.concurrency
+                                                  : batch->app.manifest->host.concurrency;
+    int64_t sum = 0;
+    for (size_t i = 0; i < batch->app.manifest->model_count; i++)
+        sum += batch->app.manifest->models[i].sessions;
+    return (uint32_t)(wanted ? wanted : sum < CONCURRENCY_MAX ? sum : CONCURRENCY_MAX);
+}
+
+static int open_outputs(struct batch *batch)
+{
+    struct err err = {0};
+    int result = 0;
+    if (!batch->arguments.dry_run)
+        result = store_open(batch->arguments.out, &batch->store, &err);
+    if (result == 0)
+        result =
+            id_index_create(batch->store ? store_dir(batch->store) : P_tmpdir, &batch->seen, &err);
+    if (result == 0 && batch->store) {
+        struct journal_options options = {batch->store, &batch->app.log, batch->shard,
+                                          batch->arguments.resume, &app_signal};
+        result = journal_open(&options, &batch->journal, &err);
+    }
+    if (result != 0)
+        return complain(&err, EXIT_WRONG_USE);
+    batch->kept = batch->journal ? journal_kept(batch->journal) : 0;
+    if (batch->kept)
+        LOG_EVENT(&batch->app.log, LOG_INFO, "batch", "resuming",
+                  LOG_NUMBER("results_kept", batch->kept));
+    return 0;
+}
+
+static int start_runner(struct batch *batch)
+{
+    struct runner_options options = {
+        .models = batch->app.models,
+        .host = &batch->app.manifest->host,
+        .log = &batch->app.log,
+        .store = batch->store,
+        .stream_fd = -1,
+        .concurrency = concurrency_of(batch),
+        .done = take_result,
+        .arg = batch,
+    };
+    batch->runner = runner_create(&options);
+    if (batch->runner)
+        return 0;
+    struct err err = {0};
+    err_set(&err, ERR_NO_MEMORY, NULL, "no thread could be started");
+    return complain(&err, EXIT_JOBS_FAILED);
+}
+
+/* --- Running ----------------------------------------------------------------------------------------------------------- */
+
+static int run_all(struct batch *batch)
+{
+    struct job_record first = {0};
+    int exit_code = open_source(batch, &first);
+    if (exit_code == 0)
+        app_open_models(&batch->app);
+    if (exit_code == 0 && !batch->arguments.dry_run)
+        exit_code = load_models(batch);
+    if (exit_code == 0)
+        exit_code = open_outputs(batch);
+    if (exit_code == 0 && batch->store)
+        exit_code = start_runner(batch);
+    if (exit_code != 0) {
+        cJSON_Delete(first.json);
+        return exit_code;
+    }
+    struct progress_options options = {batch->app.models, batch->terminal};
+    batch->progress = progress_create(&options);
+    take_records(batch, &first);
+    if (batch->runner)
+        drain(batch);
+    progress_stop(batch->progress);
+    print_summary(batch);
+    if (app_signal)
+        return EXIT_SIGNAL + app_signal;
+    return progress_failed(batch->progress) || atomic_load(&batch->halt) ? EXIT_JOBS_FAILED
+                                                                         : EXIT_ALL_WELL;
+}
+
+static int finish(struct batch *batch, int exit_code)
+{
+    struct err err = {0};
+    if (batch->journal && journal_close(batch->journal, &err) != 0)
+        app_complain(&err);
+    id_index_destroy(batch->seen);
+    job_source_close(batch->source);
+    bool all_back = !batch->runner || runner_destroy(batch->runner);
+    store_close(batch->store);
+    if (!all_back)
+        _exit(exit_code); /* a plugin that hangs still uses the rest */
+    progress_destroy(batch->progress);
+    free(batch->base_dir);
+    return app_close(&batch->app, exit_code);
+}
+
+/* --- Arguments ----------------------------------------------------------------------------------------------------------- */
+
+enum { KEY_SHARD = 256, KEY_FAIL_FAST, KEY_DRY_RUN, KEY_JSON, KEY_TEXT_LINES, KEY_RESUME };
+
+static const struct argp_option batch_options[] = {
+    {"jobs", 'j', "FILE", 0,
+     "The jobs: JSON lines, a JSON array, YAML or CSV (by its ending, else by its beginning); - "
+     "reads standard input. Without it, the manifest's jobs: list",
+     0},
+    {"out", 'o', "DIR", 0, "Where audio and results.jsonl go; made when missing", 0},
+    {"text-lines", KEY_TEXT_LINES, NULL, 0, "Every line of the job file is the text of a job", 0},
+    {"concurrency", 'c', "N", 0,
+     "Jobs at the same time; without it host.concurrency, else all sessions of all models", 0},
+    {"resume", KEY_RESUME, NULL, 0,
+     "Keep results whose audio is intact and whose job is unchanged; do the rest", 0},
+    {"shard", KEY_SHARD, "I/N", 0,
+     "Do the Ith of N parts; auto: as SLURM, Kubernetes, AWS Batch or RunPod say", 0},
+    {"fail-fast", KEY_FAIL_FAST, NULL, 0, "Stop at the first job that fails", 0},
+    {"dry-run", KEY_DRY_RUN, NULL, 0, "Check every job and write nothing", 0},
+    {"json", KEY_JSON, NULL, 0, "Print the summary as JSON", 0},
+    {0},
+};
+
+static error_t parse_argument(int key, char *argument, struct argp_state *state)
+{
+    struct batch_arguments *arguments = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->common;
+        return 0;
+    case 'j':
+        arguments->jobs = argument;
+        return 0;
+    case 'o':
+        arguments->out = argument;
+        return 0;
+    case KEY_TEXT_LINES:
+        arguments->text_lines = true;
+        return 0;
+    case 'c':
+        if (!app_integer(argument, &arguments->concurrency) || arguments->concurrency < 1 ||
+            arguments->concurrency > CONCURRENCY_MAX)
+            argp_error(state, "--concurrency: expected integer 1..%d, got \"%s\"", CONCURRENCY_MAX,
+                       argument);
+        return 0;
+    case KEY_RESUME:
+        arguments->resume = true;
+        return 0;
+    case KEY_SHARD:
+        arguments->shard = argument;
+        return 0;
+    case KEY_FAIL_FAST:
+        arguments->fail_fast = true;
+        return 0;
+    case KEY_DRY_RUN:
+        arguments->dry_run = true;
+        return 0;
+    case KEY_JSON:
+        arguments->json = true;
+        return 0;
+    case ARGP_KEY_END:
+        if (!arguments->out && !arguments->dry_run)
+            argp_error(state, "--out DIR is missing");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const char batch_doc[] =
+    "Speak every job of a file.\v"
+    "A job is an object such as {\"id\": \"a1\", \"text\": \"Hello.\", \"voice\": \"slt\", "
+    "\"format\": \"flac\"}; "
+    "configs/REFERENCE.md lists all fields. Its audio becomes DIR/ID.FORMAT, or what its output "
+    "says. "
+    "DIR/results.jsonl gets one line per job as it ends. A job that is wrong or fails does not "
+    "stop the others.\n\n"
+    "SIGINT and SIGTERM let what runs finish (host.drain_s), then end; a second one ends at once. "
+    "--resume goes on after any end, also after a crash.";
+
+int verb_batch(int argc, char **argv)
+{
+    static const struct argp_child children[] = {{&app_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {batch_options, parse_argument, NULL, batch_doc,
+                                     children,      NULL,           NULL};
+    struct batch batch = {.shard = {0, 1}};
+    struct err err = {0};
+    app_parse(&argp, "batch", argc, argv, &batch.arguments);
+    app_catch_signals();
+    crash_report_install();
+    batch.terminal = isatty(STDERR_FILENO);
+    if (batch.arguments.shard &&
+        shard_parse(batch.arguments.shard, app_getenv, NULL, &batch.shard, &err) != 0)
+        return complain(&err, EXIT_WRONG_USE);
+    int exit_code = app_open(&batch.app, &batch.arguments.common);
+    if (exit_code != 0)
+        return exit_code;
+    return finish(&batch, run_all(&batch));
+}

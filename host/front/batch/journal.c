@@ -1,0 +1,322 @@
+/* results.jsonl; see journal.h. */
+#include "front/batch/journal.h"
+
+#include "front/batch/id_index.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What the index holds for an id whose result does not count. Others: see below. */
+#define NOT_DONE 1
+
+struct journal {
+    struct journal_options options;
+    char *path;
+    /* While rewriting: the number of the line that counts for an id. After that: the first 64 bits of the hash of
+     * the job whose result was kept. */
+    struct id_index *index;
+    uint64_t kept;
+    bool superseded; /* a kept result is being replaced */
+    pthread_mutex_t lock;
+    /* guarded by lock */
+    int fd;
+    bool failed;
+    struct str line;
+};
+
+/* --- The file, under the lock that all processes respect --------------------------------------------------------- */
+
+static int io_error(const struct journal *journal, struct err *err)
+{
+    return err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", journal->path,
+                   strerror(errno));
+}
+
+/* Opens the file as it is now and locks it; a file that was replaced while we waited is opened anew. */
+static int lock_file(struct journal *journal, struct err *err)
+{
+    for (;;) {
+        struct stat ours, named;
+        if (journal->fd < 0)
+            journal->fd = open(journal->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        if (journal->fd < 0 || flock(journal->fd, LOCK_EX) != 0 || fstat(journal->fd, &ours) != 0)
+            return io_error(journal, err);
+        if (stat(journal->path, &named) == 0 && named.st_dev == ours.st_dev &&
+            named.st_ino == ours.st_ino)
+            return 0;
+        close(journal->fd);
+        journal->fd = -1;
+    }
+}
+
+static void unlock_file(struct journal *journal)
+{
+    flock(journal->fd, LOCK_UN);
+}
+
+/* --- Reading lines -------------------------------------------------------------------------------------------------- */
+
+/* What a line of the file says, as far as it matters here. */
+struct entry {
+    const char *text;
+    size_t len;
+    uint64_t number;
+    cJSON *json; /* NULL: not a result */
+    const char *id;
+    bool ok;
+    uint64_t hash;
+};
+
+static uint64_t hash_prefix(const char *hex)
+{
+    char head[17] = "";
+    memcpy(head, hex, strnlen(hex, 16));
+    return strtoull(head, NULL, 16);
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const cJSON *value = object ? json_get(object, name) : NULL;
+    return value && cJSON_IsString(value) ? value->valuestring : NULL;
+}
+
+static void parse_entry(struct entry *entry)
+{
+    struct err none;
+    struct json_limits limits = {.bytes_max = SIZE_MAX, .nodes_max = SIZE_MAX, .depth_max = 16};
+    entry->json = json_parse(entry->text, entry->len, &limits, &none);
+    entry->id = text_of(entry->json, "id");
+    const char *status = text_of(entry->json, "status"), *hash = text_of(entry->json, "job_hash");
+    entry->ok = entry->id && status && hash && strcmp(status, "ok") == 0;
+    entry->hash = entry->ok ? hash_prefix(hash) : 0;
+}
+
+static bool are_there(const struct journal *journal, const cJSON *names)
+{
+    const cJSON *name;
+    cJSON_ArrayForEach(name, names)
+    {
+        if (!cJSON_IsString(name) || !fs_path_is_inside(name->valuestring))
+            return false;
+        char *path = fs_join(store_dir(journal->options.store), name->valuestring);
+        bool there = access(path, F_OK) == 0;
+        free(path);
+        if (!there)
+            return false;
+    }
+    return true;
+}
+
+/* Are the files that the line names still there, the audio byte for byte? */
+static bool is_intact(const struct journal *journal, const struct entry *entry)
+{
+    const cJSON *audio = json_get(entry->json, "audio");
+    const char *name = text_of(audio, "path"), *expected = text_of(audio, "sha256");
+    int64_t size;
+    char found[DIGEST_HEX_SIZE];
+    struct stat info;
+    if (!name || !expected || !are_there(journal, json_get(entry->json, "subtitles")) ||
+        !fs_path_is_inside(name) || !json_int64(json_get(audio, "bytes"), &size))
+        return false;
+    char *path = fs_join(store_dir(journal->options.store), name);
+    bool intact = stat(path, &info) == 0 && info.st_size == size &&
+                  digest_of_file(path, found) == 0 && strcmp(found, expected) == 0;
+    free(path);
+    return intact;
+}
+
+/* Calls `each` with every line, the last one too when its end is missing. */
+static int for_lines(struct journal *journal,
+                     int (*each)(struct journal *, struct entry *, void *, struct err *), void *arg,
+                     struct err *err)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    int result = 0;
+    struct entry entry = {0};
+    FILE *file = fopen(journal->path, "re");
+    if (!file)
+        return io_error(journal, err);
+    for (ssize_t len; result == 0 && (len = getline(&line, &cap, file)) > 0;) {
+        entry.text = line;
+        entry.len = (size_t)len;
+        entry.number++;
+        parse_entry(&entry);
+        result = each(journal, &entry, arg, err);
+        cJSON_Delete(entry.json);
+        if (result == 0 && *journal->options.stop)
+            result = err_set(err, ERR_CANCELLED, NULL, "stopped while reading %s", journal->path);
+    }
+    if (result == 0 && ferror(file))
+        result = io_error(journal, err);
+    free(line);
+    fclose(file);
+    return result;
+}
+
+/* --- Rewriting ------------------------------------------------------------------------------------------------------ */
+
+struct rewrite {
+    FILE *out;
+    bool at_end; /* only drops what was replaced; the rest of this run stays as it is */
+    uint64_t dropped, broken;
+};
+
+/* First pass: of several results of one job the last one counts. */
+static int note_last(struct journal *journal, struct entry *entry, void *arg, struct err *err)
+{
+    (void)arg;
+    uint64_t previous;
+    if (!entry->ok)
+        return 0;
+    return id_index_put(journal->index, entry->id, entry->number + NOT_DONE, true, &previous, err);
+}
+
+static bool is_kept(struct journal *journal, const struct entry *entry,
+                    const struct rewrite *rewrite, uint64_t last_number)
+{
+    bool counts = entry->ok && last_number == entry->number + NOT_DONE;
+    if (!entry->id)
+        return false;
+    if (rewrite->at_end)
+        return counts || !entry->ok;
+    if (!shard_has(&journal->options.shard, entry->id))
+        return true;
+    return counts && journal->options.resume && is_intact(journal, entry);
+}
+
+/* Second pass. */
+static int copy_kept(struct journal *journal, struct entry *entry, void *arg, struct err *err)
+{
+    struct rewrite *rewrite = arg;
+    uint64_t last_number = 0, previous;
+    if (entry->id && id_index_get(journal->index, entry->id, &last_number, err) != 0)
+        return err->code;
+    bool counts = entry->ok && last_number == entry->number + NOT_DONE;
+    bool kept = is_kept(journal, entry, rewrite, last_number);
+    rewrite->broken += !entry->id;
+    rewrite->dropped += !kept;
+    if (kept && (fwrite(entry->text, 1, entry->len, rewrite->out) != entry->len ||
+                 (entry->text[entry->len - 1] != '\n' && fputc('\n', rewrite->out) == EOF)))
+        return io_error(journal, err);
+    if (!counts)
+        return 0;
+    bool ours = kept && shard_has(&journal->options.shard, entry->id);
+    journal->kept += ours;
+    return id_index_put(journal->index, entry->id, ours ? entry->hash : NOT_DONE, true, &previous,
+                        err);
+}
+
+/* With the lock of the file. */
+static int rewrite_file(struct journal *journal, bool at_end, struct err *err)
+{
+    struct rewrite rewrite = {.at_end = at_end};
+    char *temp = store_temp(journal->options.store);
+    journal->kept = 0;
+    int result = for_lines(journal, note_last, NULL, err);
+    if (result == 0 && !(rewrite.out = fopen(temp, "we")))
+        result = io_error(journal, err);
+    if (result == 0)
+        result = for_lines(journal, copy_kept, &rewrite, err);
+    if (rewrite.out && fclose(rewrite.out) != 0 && result == 0)
+        result = io_error(journal, err);
+    if (result == 0 && rewrite.dropped && rename(temp, journal->path) != 0)
+        result = io_error(journal, err);
+    if (rewrite.broken)
+        LOG_EVENT(journal->options.log, LOG_WARN, "batch", "lines that are no results were dropped",
+                  LOG_TEXT("file", journal->path), LOG_NUMBER("lines", rewrite.broken));
+    unlink(temp);
+    free(temp);
+    return result;
+}
+
+/* --- Public --------------------------------------------------------------------------------------------------------- */
+
+int journal_open(const struct journal_options *options, struct journal **out, struct err *err)
+{
+    struct journal *journal = mem_alloc(sizeof(*journal));
+    journal->options = *options;
+    journal->path = fs_join(store_dir(options->store), JOURNAL_NAME);
+    journal->fd = -1;
+    pthread_mutex_init(&journal->lock, NULL);
+    *out = journal;
+    int result = id_index_create(store_dir(options->store), &journal->index, err);
+    if (result == 0)
+        result = lock_file(journal, err);
+    if (result == 0) {
+        result = rewrite_file(journal, false, err);
+        unlock_file(journal);
+    }
+    if (result != 0) {
+        struct err none;
+        *out = NULL;
+        journal_close(journal, &none);
+    }
+    return result;
+}
+
+bool journal_has(struct journal *journal, const struct job *job)
+{
+    struct err none;
+    uint64_t hash = 0;
+    if (!journal->options.resume || id_index_get(journal->index, job->id, &hash, &none) != 0 ||
+        hash == 0 || hash == NOT_DONE)
+        return false;
+    if (hash == hash_prefix(job->hash))
+        return true;
+    journal->superseded = true;
+    return false;
+}
+
+uint64_t journal_kept(const struct journal *journal)
+{
+    return journal->kept;
+}
+
+int journal_append(struct journal *journal, const struct result *result, struct err *err)
+{
+    pthread_mutex_lock(&journal->lock);
+    int code = 0;
+    if (journal->failed)
+        code = err_set(err, ERR_STORAGE, NULL, "%s: an earlier result could not be written",
+                       journal->path);
+    if (code == 0)
+        code = lock_file(journal, err);
+    if (code == 0) {
+        str_clear(&journal->line);
+        result_write(result, &journal->line);
+        str_putc(&journal->line, '\n');
+        if (fs_write_all(journal->fd, journal->line.data, journal->line.len) != 0)
+            code = io_error(journal, err);
+        unlock_file(journal);
+    }
+    journal->failed = code != 0;
+    pthread_mutex_unlock(&journal->lock);
+    return code;
+}
+
+int journal_close(struct journal *journal, struct err *err)
+{
+    int result = 0;
+    if (journal->superseded && !journal->failed) {
+        result = lock_file(journal, err);
+        if (result == 0) {
+            result = rewrite_file(journal, true, err);
+            unlock_file(journal);
+        }
+    }
+    if (journal->fd >= 0)
+        close(journal->fd);
+    id_index_destroy(journal->index);
+    str_finish(&journal->line);
+    pthread_mutex_destroy(&journal->lock);
+    free(journal->path);
+    free(journal);
+    return result;
+}

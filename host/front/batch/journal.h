@@ -1,0 +1,38 @@
+/* results.jsonl: one line per job that has ended, in the order in which they end. It is appended to under a lock,
+ * so that several shards may share a folder, and rewritten (beside it, then renamed) when a run begins:
+ * without --resume our shard's lines go; with it those stay whose audio is still there, byte for byte, and the
+ * jobs behind them are not done again. A line that a killed run wrote in part goes as well.
+ */
+#ifndef BATCH_JOURNAL_H
+#define BATCH_JOURNAL_H
+
+#include "base/base.h"
+#include "front/batch/shard.h"
+#include "job/job.h"
+#include "store/store.h"
+
+#define JOURNAL_NAME "results.jsonl"
+
+struct journal;
+
+struct journal_options {
+    struct store *store;
+    const struct log *log;
+    struct shard shard;
+    bool resume;
+    const volatile sig_atomic_t *stop;
+};
+
+/* Reads and rewrites what is there. [main] */
+int journal_open(const struct journal_options *options, struct journal **journal, struct err *err);
+/* True when a kept result of this id came from this very job. False with a kept result of another job under the
+ * same id: that one is replaced when the journal closes. [main] */
+bool journal_has(struct journal *journal, const struct job *job);
+/* How many results were kept. */
+uint64_t journal_kept(const struct journal *journal);
+/* Appends the result's line; after a failure the journal takes no more. [any] */
+int journal_append(struct journal *journal, const struct result *result, struct err *err);
+/* Removes results that were replaced, closes, frees. [main] */
+int journal_close(struct journal *journal, struct err *err);
+
+#endif
