@@ -76,68 +76,56 @@ static void set_timeout(struct arguments *a, const char *text, struct argp_state
                    TIMEOUT_MAX_S);
 }
 
-static error_t parse_end(struct arguments *a, struct argp_state *state)
+static void parse_end(const struct arguments *a, struct argp_state *state)
 {
     if (!a->options.plugin_path && !a->options.list)
         argp_error(state, "expected PLUGIN, the .so file to check");
     if (a->transcript && !a->voice)
         argp_error(state, "--transcript is of a recording: give --voice too");
-    return 0;
+}
+
+/* Where the text of an option goes; NULL for those that are more than a text. */
+static const char **text_option(struct arguments *a, int key)
+{
+    const struct {
+        int key;
+        const char **text;
+    } texts[] = {{KEY_MODEL_DIR, &a->model_dir},       {KEY_DEVICE, &a->options.device},
+                 {KEY_LOAD_OPTIONS, &a->load_options}, {KEY_JOB_OPTIONS, &a->job_options},
+                 {KEY_TEXT, &a->options.text},         {KEY_VOICE, &a->voice},
+                 {KEY_TRANSCRIPT, &a->transcript},     {KEY_WORK_DIR, &a->options.work_dir}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+        if (texts[i].key == key)
+            return texts[i].text;
+    return NULL;
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct arguments *a = state->input;
-    switch (key) {
-    case KEY_LIST:
+    const char **text = text_option(a, key);
+    if (text) {
+        *text = argument;
+    } else if (key == KEY_LIST) {
         a->options.list = true;
-        return 0;
-    case KEY_JSON:
+    } else if (key == KEY_JSON) {
         a->options.json = true;
-        return 0;
-    case KEY_IN_PROCESS:
+    } else if (key == KEY_IN_PROCESS) {
         a->options.in_process = true;
-        return 0;
-    case KEY_CASE:
+    } else if (key == KEY_CASE) {
         add_case(a, argument, state);
-        return 0;
-    case KEY_TIMEOUT:
+    } else if (key == KEY_TIMEOUT) {
         set_timeout(a, argument, state);
-        return 0;
-    case KEY_MODEL_DIR:
-        a->model_dir = argument;
-        return 0;
-    case KEY_DEVICE:
-        a->options.device = argument;
-        return 0;
-    case KEY_LOAD_OPTIONS:
-        a->load_options = argument;
-        return 0;
-    case KEY_JOB_OPTIONS:
-        a->job_options = argument;
-        return 0;
-    case KEY_TEXT:
-        a->options.text = argument;
-        return 0;
-    case KEY_VOICE:
-        a->voice = argument;
-        return 0;
-    case KEY_TRANSCRIPT:
-        a->transcript = argument;
-        return 0;
-    case KEY_WORK_DIR:
-        a->options.work_dir = argument;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (a->options.plugin_path)
-            argp_error(state, "one plugin at a time: \"%s\" is too many", argument);
+    } else if (key == ARGP_KEY_ARG && a->options.plugin_path) {
+        argp_error(state, "one plugin at a time: \"%s\" is too many", argument);
+    } else if (key == ARGP_KEY_ARG) {
         a->options.plugin_path = argument;
-        return 0;
-    case ARGP_KEY_END:
-        return parse_end(a, state);
-    default:
+    } else if (key == ARGP_KEY_END) {
+        parse_end(a, state);
+    } else {
         return ARGP_ERR_UNKNOWN;
     }
+    return 0;
 }
 
 static const char help[] =

@@ -57,7 +57,11 @@ static int32_t sink_failed(struct attempt *attempt)
 
 static int32_t job_cancelled(const struct vox_job *job)
 {
-    return atomic_load_explicit(&attempt_of(job)->stop, memory_order_relaxed) != STOP_NONE;
+    struct attempt *attempt = attempt_of(job);
+    bool stop = atomic_load_explicit(&attempt->stop, memory_order_relaxed) != STOP_NONE;
+    if (stop)
+        atomic_store_explicit(&attempt->saw_stop, true, memory_order_relaxed);
+    return stop;
 }
 
 static void job_progress(const struct vox_job *job, double fraction, const char *stage)
@@ -254,6 +258,8 @@ static int judge(struct attempt *attempt, int32_t code, const struct vox_error *
         *err = attempt->err;
         return err->code;
     }
+    if (code == VOX_OK && atomic_load(&attempt->saw_stop))
+        return stopped(attempt, err);
     if (code == VOX_ECANCELLED) {
         if (atomic_load(&attempt->stop) != STOP_NONE)
             return stopped(attempt, err);
@@ -396,7 +402,9 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
     struct err *err = &result->err;
     *fate = SESSION_KEEP;
     int64_t begun = clock_now();
+    pthread_mutex_lock(&attempt->lock);
     int code = open_sink(attempt, err);
+    pthread_mutex_unlock(&attempt->lock);
     crash_report_enter(attempt->job);
     if (code == 0)
         code = speak(attempt, fate, err);
@@ -412,6 +420,8 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
         (double)(clock_now() - begun - attempt->sink_ns - attempt->voice_ns) / CLOCK_MS;
     if (code == 0)
         code = finish_sink(attempt, result, err);
+    if (code != 0 && attempt->temp)
+        unlink(attempt->temp); /* a sink that was finished leaves its file */
     int64_t storing = clock_now();
     if (code == 0)
         store_all(attempt, result, err);

@@ -16,6 +16,7 @@ struct attempt {
     const struct runner_options *runner;
     struct session session;
     atomic_int stop;          /* enum stop_reason */
+    atomic_bool saw_stop;     /* the plugin asked after that: what it wrote may be a part only */
     atomic_uint progress_ppm; /* of one job, in millionths */
     int64_t begun;            /* clock_now when the session was had */
 

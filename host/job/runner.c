@@ -26,6 +26,7 @@ struct worker {
     struct attempt *attempt; /* likewise, once it has a session */
     int64_t asked_at;        /* when its attempt was asked to stop; 0: was not */
     bool lost;               /* its plugin did not come back; somebody else took its place */
+    bool answered;           /* likewise, and its job was answered for it */
 };
 
 struct runner {
@@ -43,6 +44,7 @@ struct runner {
     struct worker *workers;
     uint32_t worker_count, idle_count, lost_count; /* workers: those that are not lost */
     bool ending;
+    bool cancelled; /* what runs and what is about to */
 };
 
 static void *work(void *arg);
@@ -135,7 +137,9 @@ static void register_attempt(struct worker *worker, struct queued *queued, struc
     worker->queued = queued;
     worker->attempt = attempt;
     worker->asked_at = 0;
-    if (attempt && attempt->job->timeout_s > 0)
+    if (attempt && runner->cancelled)
+        atomic_store(&attempt->stop, STOP_CANCELLED);
+    if (attempt && (attempt->job->timeout_s > 0 || runner->cancelled))
         pthread_cond_signal(&runner->watch);
     pthread_mutex_unlock(&runner->lock);
 }
@@ -146,6 +150,10 @@ static void come_back_late(struct worker *worker, struct queued *queued, struct 
 {
     struct runner *runner = worker->runner;
     struct session session = attempt->session;
+    pthread_mutex_lock(&runner->lock);
+    while (!worker->answered) /* the watchdog still reads what is destroyed here */
+        pthread_cond_wait(&runner->done, &runner->lock);
+    pthread_mutex_unlock(&runner->lock);
     result_destroy(result);
     attempt_destroy(attempt);
     queued_destroy(queued);
@@ -175,13 +183,17 @@ static void run(struct worker *worker, struct queued *queued)
         return;
     }
     register_attempt(worker, NULL, NULL);
-    session_give(&session, fate);
+    if (fate == SESSION_KEEP)
+        session_give(&session, fate);
     attempt_destroy(attempt);
     double waited = (double)(begun - queued->since) / CLOCK_MS;
     double loading = (double)model_load_ms(queued->job->model);
     result->ms.queue = waited;
     result->ms.load = loading < waited ? loading : 0;
     deliver(runner, queued, result);
+    if (fate !=
+        SESSION_KEEP) /* after the result is safe: a plugin that failed may hang or crash in close */
+        session_give(&session, fate);
     queued_destroy(queued);
 }
 
@@ -268,6 +280,8 @@ static void give_up(struct runner *runner, struct worker *worker)
     session_give(&session, SESSION_LOST);
     deliver(runner, &answered, result);
     pthread_mutex_lock(&runner->lock);
+    worker->answered = true;
+    pthread_cond_broadcast(&runner->done);
 }
 
 static void *watch(void *arg)
@@ -383,6 +397,7 @@ size_t runner_drop_queued(struct runner *runner)
 void runner_cancel(struct runner *runner)
 {
     pthread_mutex_lock(&runner->lock);
+    runner->cancelled = true;
     for (struct worker *worker = runner->workers; worker; worker = worker->next) {
         int expected = STOP_NONE;
         if (worker->attempt)

@@ -25,13 +25,16 @@ struct store {
 
 /* --- The private folder ------------------------------------------------------------------------------ */
 
-/* Removes the folder of a run whose lock is free: its process is gone. */
+/* Removes the folder of a run whose lock is free or was never made: its process is gone, or about to lock it and
+ * then finds that it is away. */
 static void remove_if_dead(const char *dir, const char *name)
 {
     char *run_dir = fs_join(dir, name);
     char *lock = fs_join(run_dir, LOCK_NAME);
     int fd = open(lock, O_RDWR | O_CLOEXEC);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (fd < 0)
+        rmdir(run_dir); /* fails unless it is empty */
+    else if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         fs_remove_flat_dir(run_dir);
     if (fd >= 0)
         close(fd);
@@ -51,30 +54,46 @@ static void remove_dead_runs(const char *path)
     closedir(dir);
 }
 
-/* The folder appears under its real name only once its lock is held, so no other run takes it for dead. */
-static int make_run_dir(struct store *store, struct err *err)
+/* 1; 0 when another run took the folder for a dead one before its lock was held; -1 with errno. */
+static int lock_run_dir(struct store *store)
 {
-    char *building =
-        str_format("%s/.voxhost_%016llx", store->dir, (unsigned long long)random_u64());
-    char *lock = fs_join(building, LOCK_NAME);
-    int result = 0;
-    store->run_dir =
-        str_format("%s/" RUN_DIR_PREFIX "%016llx", store->dir, (unsigned long long)random_u64());
-    if (mkdir(building, 0700) != 0) {
-        result = err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", store->dir,
-                         strerror(errno));
+    struct stat ours, named;
+    int result = -1;
+    char *lock = fs_join(store->run_dir, LOCK_NAME);
+    if (mkdir(store->run_dir, 0700) != 0)
         goto out;
-    }
     store->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (store->lock_fd < 0 || flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0 ||
-        rename(building, store->run_dir) != 0) {
-        result = err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", store->dir,
-                         strerror(errno));
-        fs_remove_flat_dir(building);
+    if (store->lock_fd < 0) {
+        result = errno == ENOENT ? 0 : -1;
+    } else if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        result = errno == EWOULDBLOCK ? 0 : -1;
+    } else {
+        result = stat(lock, &named) == 0 && fstat(store->lock_fd, &ours) == 0 &&
+                 named.st_ino == ours.st_ino;
     }
 out:
     free(lock);
-    free(building);
+    return result;
+}
+
+static int make_run_dir(struct store *store, struct err *err)
+{
+    enum { TRIES_MAX = 100 };
+    int result = 0;
+    for (int i = 0; i < TRIES_MAX && result == 0; i++) {
+        if (store->lock_fd >= 0)
+            close(store->lock_fd);
+        store->lock_fd = -1;
+        free(store->run_dir);
+        store->run_dir = str_format("%s/" RUN_DIR_PREFIX "%016llx", store->dir,
+                                    (unsigned long long)random_u64());
+        result = lock_run_dir(store);
+    }
+    if (result == 1)
+        return 0;
+    result =
+        err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", store->dir, strerror(errno));
+    fs_remove_flat_dir(store->run_dir);
     return result;
 }
 

@@ -41,8 +41,9 @@ struct batch {
         *seen; /* "i" + id, "o" + output, "s" + its stem when it has subtitles -> line */
     char *base_dir;
     bool terminal;
-    uint64_t records, kept;
-    atomic_int halt; /* a result could not be written, or --fail-fast */
+    uint64_t records, ours, kept; /* ours: records of our shard */
+    bool stuck;                   /* a plugin hangs where nobody can end it */
+    atomic_int halt;              /* a result could not be written, or --fail-fast */
     atomic_uint failures_shown;
 };
 
@@ -84,6 +85,8 @@ static void take_result(struct result *result, void *arg)
 static void refuse(struct batch *batch, const char *id, const struct job_record *record,
                    struct err *err)
 {
+    if (batch->journal && strcmp(err->field, "id") != 0) /* a duplicate's id is another job's */
+        journal_supersede(batch->journal, id);
     err_prefix(err, "%s", job_source_place(batch->source, record));
     struct result *result = result_refused(id, err);
     result->line = record->line;
@@ -152,6 +155,7 @@ static void take_record(struct batch *batch, struct job_record *record)
     snprintf(default_id, sizeof(default_id), "job-%llu", (unsigned long long)record->number);
     char *id = job_id_of(record->json, default_id);
     bool ours = shard_has(&batch->shard, id);
+    batch->ours += ours;
     int result = record->json ? 0 : record->err.code;
     if (result != 0)
         err = record->err;
@@ -178,7 +182,7 @@ static void take_records(struct batch *batch, struct job_record *record)
     while (more == 1) {
         batch->records++;
         take_record(batch, record);
-        progress_read(batch->progress, job_source_fraction(batch->source), batch->records);
+        progress_read(batch->progress, job_source_fraction(batch->source), batch->ours);
         if (app_signal || atomic_load(&batch->halt))
             return;
         more = job_source_next(batch->source, record, &err);
@@ -190,7 +194,7 @@ static void take_records(struct batch *batch, struct job_record *record)
         struct result *result = result_refused(id, &err);
         take_result(result, batch);
     }
-    progress_read(batch->progress, 1, batch->records);
+    progress_read(batch->progress, 1, batch->ours);
 }
 
 /* --- Ending ---------------------------------------------------------------------------------------------------------- */
@@ -198,7 +202,7 @@ static void take_records(struct batch *batch, struct job_record *record)
 /* Lets what runs finish: all of it, or after a signal what can in host.drain_s; the rest is cancelled. */
 static void drain(struct batch *batch)
 {
-    enum { POLL_MS = 50 };
+    enum { POLL_MS = 50, LATE_S = 2 };
     while (!app_signal && !atomic_load(&batch->halt))
         if (runner_wait(batch->runner, clock_now() + POLL_MS * CLOCK_MS))
             return;
@@ -210,7 +214,12 @@ static void drain(struct batch *batch)
                     clock_now() + (int64_t)(batch->app.manifest->host.drain_s * CLOCK_S)))
         return;
     runner_cancel(batch->runner);
-    runner_wait(batch->runner, CLOCK_NEVER); /* the watchdog answers for what does not stop */
+    /* The watchdog answers for what does not stop; for a plugin that hangs in open or close nobody can. */
+    int64_t grace = (int64_t)(batch->app.manifest->host.cancel_grace_s * CLOCK_S);
+    batch->stuck = !runner_wait(batch->runner, clock_now() + grace + LATE_S * CLOCK_S);
+    if (batch->stuck)
+        log_write(&batch->app.log, LOG_ERROR, "batch",
+                  "a plugin does not come back: its job has no result", NULL, 0);
 }
 
 static void print_summary(struct batch *batch)
@@ -252,8 +261,7 @@ static int open_source(struct batch *batch, struct job_record *first)
         return complain(&err, EXIT_WRONG_USE);
     int more = job_source_next(batch->source, first, &err);
     if (more == 0)
-        err_set(&err, ERR_INVALID, NULL, "%s: has no jobs",
-                arguments->jobs ? arguments->jobs : manifest->file);
+        err_set(&err, ERR_INVALID, NULL, "%s: has no jobs", job_source_place(batch->source, first));
     if (more != 1)
         return complain(&err, EXIT_WRONG_USE);
     char *cwd = fs_current_dir();
@@ -379,8 +387,12 @@ static int run_all(struct batch *batch)
 static int finish(struct batch *batch, int exit_code)
 {
     struct err err = {0};
+    if (batch->stuck) {
+        store_close(batch->store);
+        _exit(exit_code);
+    }
     if (batch->journal && journal_close(batch->journal, &err) != 0)
-        app_complain(&err);
+        exit_code = complain(&err, exit_code ? exit_code : EXIT_JOBS_FAILED);
     id_index_destroy(batch->seen);
     job_source_close(batch->source);
     bool all_back = !batch->runner || runner_destroy(batch->runner);

@@ -14,12 +14,14 @@
 
 /* What the index holds for an id whose result does not count. Others: see below. */
 #define NOT_DONE 1
+/* Before an id in the index: its kept result is being replaced. No id begins so. */
+#define SUPERSEDED "\x01"
 
 struct journal {
     struct journal_options options;
     char *path;
-    /* While rewriting: the number of the line that counts for an id. After that: the first 64 bits of the hash of
-     * the job whose result was kept. */
+    /* While reading what was there: the number of the line that counts for an id. After that: the first 64 bits of
+     * the hash of the job whose result was kept. */
     struct id_index *index;
     uint64_t kept;
     bool superseded; /* a kept result is being replaced */
@@ -38,6 +40,15 @@ static int io_error(const struct journal *journal, struct err *err)
                    strerror(errno));
 }
 
+/* The signal that ends the run must not cost the results that are still to be written. */
+static int lock_fd(int fd)
+{
+    int result;
+    while ((result = flock(fd, LOCK_EX)) != 0 && errno == EINTR)
+        ;
+    return result;
+}
+
 /* Opens the file as it is now and locks it; a file that was replaced while we waited is opened anew. */
 static int lock_file(struct journal *journal, struct err *err)
 {
@@ -45,7 +56,7 @@ static int lock_file(struct journal *journal, struct err *err)
         struct stat ours, named;
         if (journal->fd < 0)
             journal->fd = open(journal->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-        if (journal->fd < 0 || flock(journal->fd, LOCK_EX) != 0 || fstat(journal->fd, &ours) != 0)
+        if (journal->fd < 0 || lock_fd(journal->fd) != 0 || fstat(journal->fd, &ours) != 0)
             return io_error(journal, err);
         if (stat(journal->path, &named) == 0 && named.st_dev == ours.st_dev &&
             named.st_ino == ours.st_ino)
@@ -165,7 +176,7 @@ static int for_lines(struct journal *journal,
 struct rewrite {
     FILE *out;
     bool at_end; /* only drops what was replaced; the rest of this run stays as it is */
-    uint64_t dropped, broken;
+    uint64_t changed, broken;
 };
 
 /* First pass: of several results of one job the last one counts. */
@@ -178,34 +189,48 @@ static int note_last(struct journal *journal, struct entry *entry, void *arg, st
     return id_index_put(journal->index, entry->id, entry->number + NOT_DONE, true, &previous, err);
 }
 
-static bool is_kept(struct journal *journal, const struct entry *entry,
-                    const struct rewrite *rewrite, uint64_t last_number)
+/* Is it the result that was kept at the begin, of a job that was changed since? */
+static bool is_replaced(struct journal *journal, const struct entry *entry, uint64_t kept_hash)
 {
-    bool counts = entry->ok && last_number == entry->number + NOT_DONE;
+    struct err none;
+    uint64_t mark = 0;
+    if (!entry->ok || entry->hash != kept_hash)
+        return false;
+    char *key = str_format(SUPERSEDED "%s", entry->id);
+    int result = id_index_get(journal->index, key, &mark, &none);
+    free(key);
+    return result == 0 && mark != 0;
+}
+
+/* `indexed`: what the index holds for the id. */
+static bool is_kept(struct journal *journal, const struct entry *entry,
+                    const struct rewrite *rewrite, uint64_t indexed)
+{
     if (!entry->id)
         return false;
     if (rewrite->at_end)
-        return counts || !entry->ok;
+        return !is_replaced(journal, entry, indexed);
     if (!shard_has(&journal->options.shard, entry->id))
         return true;
-    return counts && journal->options.resume && is_intact(journal, entry);
+    return entry->ok && indexed == entry->number + NOT_DONE && journal->options.resume &&
+           is_intact(journal, entry);
 }
 
 /* Second pass. */
 static int copy_kept(struct journal *journal, struct entry *entry, void *arg, struct err *err)
 {
     struct rewrite *rewrite = arg;
-    uint64_t last_number = 0, previous;
-    if (entry->id && id_index_get(journal->index, entry->id, &last_number, err) != 0)
+    uint64_t indexed = 0, previous;
+    if (entry->id && id_index_get(journal->index, entry->id, &indexed, err) != 0)
         return err->code;
-    bool counts = entry->ok && last_number == entry->number + NOT_DONE;
-    bool kept = is_kept(journal, entry, rewrite, last_number);
+    bool kept = is_kept(journal, entry, rewrite, indexed);
+    bool ended = entry->text[entry->len - 1] == '\n';
     rewrite->broken += !entry->id;
-    rewrite->dropped += !kept;
+    rewrite->changed += !kept || !ended;
     if (kept && (fwrite(entry->text, 1, entry->len, rewrite->out) != entry->len ||
-                 (entry->text[entry->len - 1] != '\n' && fputc('\n', rewrite->out) == EOF)))
+                 (!ended && fputc('\n', rewrite->out) == EOF)))
         return io_error(journal, err);
-    if (!counts)
+    if (rewrite->at_end || !entry->ok || indexed != entry->number + NOT_DONE)
         return 0;
     bool ours = kept && shard_has(&journal->options.shard, entry->id);
     journal->kept += ours;
@@ -218,15 +243,14 @@ static int rewrite_file(struct journal *journal, bool at_end, struct err *err)
 {
     struct rewrite rewrite = {.at_end = at_end};
     char *temp = store_temp(journal->options.store);
-    journal->kept = 0;
-    int result = for_lines(journal, note_last, NULL, err);
+    int result = at_end ? 0 : for_lines(journal, note_last, NULL, err);
     if (result == 0 && !(rewrite.out = fopen(temp, "we")))
         result = io_error(journal, err);
     if (result == 0)
         result = for_lines(journal, copy_kept, &rewrite, err);
     if (rewrite.out && fclose(rewrite.out) != 0 && result == 0)
         result = io_error(journal, err);
-    if (result == 0 && rewrite.dropped && rename(temp, journal->path) != 0)
+    if (result == 0 && rewrite.changed && rename(temp, journal->path) != 0)
         result = io_error(journal, err);
     if (rewrite.broken)
         LOG_EVENT(journal->options.log, LOG_WARN, "batch", "lines that are no results were dropped",
@@ -261,22 +285,56 @@ int journal_open(const struct journal_options *options, struct journal **out, st
     return result;
 }
 
-bool journal_has(struct journal *journal, const struct job *job)
+/* The hash of the job whose result was kept under this id; 0: none. */
+static uint64_t kept_hash(struct journal *journal, const char *id)
 {
     struct err none;
     uint64_t hash = 0;
-    if (!journal->options.resume || id_index_get(journal->index, job->id, &hash, &none) != 0 ||
-        hash == 0 || hash == NOT_DONE)
-        return false;
-    if (hash == hash_prefix(job->hash))
+    if (!journal->options.resume || id_index_get(journal->index, id, &hash, &none) != 0)
+        return 0;
+    return hash == NOT_DONE ? 0 : hash;
+}
+
+void journal_supersede(struct journal *journal, const char *id)
+{
+    struct err none;
+    uint64_t previous;
+    if (!kept_hash(journal, id))
+        return;
+    char *key = str_format(SUPERSEDED "%s", id);
+    if (id_index_put(journal->index, key, 1, true, &previous, &none) == 0)
+        journal->superseded = true;
+    free(key);
+}
+
+bool journal_has(struct journal *journal, const struct job *job)
+{
+    uint64_t hash = kept_hash(journal, job->id);
+    if (hash && hash == hash_prefix(job->hash))
         return true;
-    journal->superseded = true;
+    journal_supersede(journal, job->id);
     return false;
 }
 
 uint64_t journal_kept(const struct journal *journal)
 {
     return journal->kept;
+}
+
+/* Writes journal->line behind what is there. A line that a killed run tore must not swallow it, and what of it does
+ * not fit on the disk must not stay. */
+static int append_line(struct journal *journal, struct err *err)
+{
+    struct stat info;
+    char last = '\n';
+    if (fstat(journal->fd, &info) != 0 ||
+        (info.st_size > 0 && pread(journal->fd, &last, 1, info.st_size - 1) != 1))
+        return io_error(journal, err);
+    if ((last == '\n' || fs_write_all(journal->fd, "\n", 1) == 0) &&
+        fs_write_all(journal->fd, journal->line.data, journal->line.len) == 0)
+        return 0;
+    io_error(journal, err);
+    return ftruncate(journal->fd, info.st_size) == 0 ? err->code : io_error(journal, err);
 }
 
 int journal_append(struct journal *journal, const struct result *result, struct err *err)
@@ -292,8 +350,7 @@ int journal_append(struct journal *journal, const struct result *result, struct 
         str_clear(&journal->line);
         result_write(result, &journal->line);
         str_putc(&journal->line, '\n');
-        if (fs_write_all(journal->fd, journal->line.data, journal->line.len) != 0)
-            code = io_error(journal, err);
+        code = append_line(journal, err);
         unlock_file(journal);
     }
     journal->failed = code != 0;

@@ -28,6 +28,8 @@ int journal_open(const struct journal_options *options, struct journal **journal
 /* True when a kept result of this id came from this very job. False with a kept result of another job under the
  * same id: that one is replaced when the journal closes. [main] */
 bool journal_has(struct journal *journal, const struct job *job);
+/* A result under this id is about to be written: a kept one goes when the journal closes. [main] */
+void journal_supersede(struct journal *journal, const char *id);
 /* How many results were kept. */
 uint64_t journal_kept(const struct journal *journal);
 /* Appends the result's line; after a failure the journal takes no more. [any] */

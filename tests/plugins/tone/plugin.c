@@ -12,6 +12,7 @@
 #include "vox/helpers.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -288,13 +289,14 @@ static int32_t write_tone(struct vox_session *session, const struct vox_job *job
         if (job->cancelled(job))
             return VOX_ECANCELLED;
         phase = fill_block(session, phase, step, count, channels, amplitude);
+        bool first = done == 0;
         int32_t code = job->write(job, session->block, count);
-        if (code == VOX_OK && done == 0)
-            code = sleep_unless_cancelled(job, options[JOB_SLEEP_MS].integer);
         if (code != VOX_OK)
             return code;
         done += count;
         job->progress(job, (double)done / (double)frames, "tone");
+        if (first && sleep_unless_cancelled(job, options[JOB_SLEEP_MS].integer) != VOX_OK)
+            return VOX_ECANCELLED;
     }
     return VOX_OK;
 }
