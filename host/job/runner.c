@@ -212,6 +212,15 @@ static bool start_worker(struct runner *runner)
     return true;
 }
 
+/* One more worker when jobs wait, nobody is idle, and it is allowed. When none can be had, those that are there
+ * go on. With the lock. */
+static void start_worker_if_needed(struct runner *runner)
+{
+    if (runner->head && runner->idle_count == 0 &&
+        runner->worker_count < runner->options.concurrency)
+        start_worker(runner);
+}
+
 static void *work(void *arg)
 {
     struct worker *worker = arg;
@@ -228,6 +237,7 @@ static void *work(void *arg)
             runner->idle_count--;
             continue;
         }
+        start_worker_if_needed(runner);
         pthread_mutex_unlock(&runner->lock);
         run(worker, queued);
         pthread_mutex_lock(&runner->lock);
@@ -272,7 +282,7 @@ static void give_up(struct runner *runner, struct worker *worker)
     worker->queued = NULL;
     runner->lost_count++;
     runner->worker_count--;
-    start_worker(runner);
+    start_worker_if_needed(runner);
     struct queued answered = *queued; /* the thread that hangs keeps the original */
     pthread_mutex_unlock(&runner->lock);
     LOG_EVENT(runner->options.log, LOG_ERROR, result->model_type, "job given up",
@@ -335,6 +345,13 @@ struct runner *runner_create(const struct runner_options *options)
         free(runner);
         return NULL;
     }
+    pthread_mutex_lock(&runner->lock);
+    bool started = start_worker(runner); /* the one that must be there */
+    pthread_mutex_unlock(&runner->lock);
+    if (!started) {
+        runner_destroy(runner);
+        return NULL;
+    }
     return runner;
 }
 
@@ -357,8 +374,7 @@ int runner_submit(struct runner *runner, struct job *job, uint64_t line,
     runner->tail = &queued->next;
     runner->queued_count++;
     runner->pending++;
-    if (runner->idle_count == 0 && runner->worker_count < runner->options.concurrency)
-        start_worker(runner);
+    start_worker_if_needed(runner);
     pthread_cond_signal(&runner->work);
     pthread_mutex_unlock(&runner->lock);
     return 0;
