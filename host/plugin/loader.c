@@ -133,9 +133,14 @@ static int check_speakers(const struct vox_entry *entry, struct err *err)
         return err_set(err, ERR_MODEL_FAILED, NULL,
                        "%u speakers are declared, but not in elements of at least %zu bytes",
                        entry->speaker_count, sizeof(struct vox_speaker));
-    for (uint32_t i = 0; i < entry->speaker_count; i++)
-        if (!plugin_speaker(entry, i)->id || !plugin_speaker(entry, i)->id[0])
+    for (uint32_t i = 0; i < entry->speaker_count; i++) {
+        const char *id = plugin_speaker(entry, i)->id;
+        if (!id || !id[0])
             return err_set(err, ERR_MODEL_FAILED, NULL, "speaker %u has no id", i);
+        for (uint32_t j = 0; j < i; j++)
+            if (text_equal_nocase(id, plugin_speaker(entry, j)->id))
+                return err_set(err, ERR_MODEL_FAILED, NULL, "speaker \"%s\" stands twice", id);
+    }
     return 0;
 }
 

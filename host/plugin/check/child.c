@@ -1,7 +1,7 @@
 /* One conformance case in a child process: started, listened to, and killed at the time limit. The child's
  * outcome comes on a pipe of its own, so that nothing a plugin prints can be taken for it.
  */
-#include "plugin/check_child.h"
+#include "plugin/check/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* Jobs of the conformance cases: their callbacks write down what a plugin does with them. */
-#include "plugin/check_harness.h"
+#include "plugin/check/harness.h"
 
 #include <math.h>
 #include <stdarg.h>

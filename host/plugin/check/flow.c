@@ -1,5 +1,5 @@
 /* Conformance cases on a job's callbacks: marks, progress, warnings, errors, cancelling, threads. */
-#include "plugin/check_cases.h"
+#include "plugin/check/cases.h"
 
 #include <pthread.h>
 #include <stdlib.h>

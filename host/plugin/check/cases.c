@@ -1,5 +1,5 @@
 /* The table of conformance cases, and how one of them runs in this process. */
-#include "plugin/check_cases.h"
+#include "plugin/check/cases.h"
 
 #include <string.h>
 

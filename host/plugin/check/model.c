@@ -1,5 +1,5 @@
 /* Conformance cases on loading models and opening sessions. */
-#include "plugin/check_cases.h"
+#include "plugin/check/cases.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Conformance cases on vox_entry: what a host reads before it calls anything. */
-#include "plugin/check_cases.h"
+#include "plugin/check/cases.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Conformance cases on what belongs to the whole process: streams, environment, signals, files, threads,
  * memory. And the measures that they take.
  */
-#include "plugin/check_cases.h"
+#include "plugin/check/cases.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -4,7 +4,7 @@
 #ifndef CHECK_CASES_H
 #define CHECK_CASES_H
 
-#include "plugin/check_harness.h"
+#include "plugin/check/harness.h"
 
 /* X(function, name, needs, the clause of the contract) */
 #define CHECK_CASES(X)                                                                             \

@@ -2,7 +2,7 @@
 #ifndef CHECK_CHILD_H
 #define CHECK_CHILD_H
 
-#include "plugin/check_cases.h"
+#include "plugin/check/cases.h"
 
 enum child_end {
     CHILD_PASS,

@@ -1,5 +1,5 @@
 /* Conformance cases on what is heard: audio, seeds, speeds, speakers, languages, texts. */
-#include "plugin/check_cases.h"
+#include "plugin/check/cases.h"
 
 #include <stdlib.h>
 #include <string.h>

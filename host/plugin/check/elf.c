@@ -1,5 +1,5 @@
 /* A bounds-checked reader of ELF's .dynsym over a mapping of the file. Knows no plugins. */
-#include "plugin/check_elf.h"
+#include "plugin/check/elf.h"
 
 #include <elf.h>
 #include <errno.h>

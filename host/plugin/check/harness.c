@@ -1,7 +1,7 @@
 /* The fake host of the conformance cases: library, model and session. Jobs are in check_take.c. */
-#include "plugin/check_harness.h"
+#include "plugin/check/harness.h"
 
-#include "plugin/check_cases.h"
+#include "plugin/check/cases.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
  *
  *     check_run -> for each case: check_child_run -> (child) check_run with work_dir -> check_case_run
  */
-#include "plugin/check_child.h"
+#include "plugin/check/child.h"
 
 #include <errno.h>
 #include <ftw.h>

@@ -1,6 +1,6 @@
 /* Conformance cases on the file itself and on what opening it brings into the process. */
-#include "plugin/check_cases.h"
-#include "plugin/check_elf.h"
+#include "plugin/check/cases.h"
+#include "plugin/check/elf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
