@@ -549,6 +549,8 @@ class BadUse(Case):
         self.check(self.batch(manifest, jobs), "results.jsonl", "Is a directory")
         self.assert_no_leftovers()
         self.check(self.batch(manifest, jobs, out="/proc/voxhost"), "/proc/voxhost")
+        slow = self.manifest({"model_type": "tone", "options": {"load_ms": 60000}}, name="slow.yaml")
+        self.check(self.batch(slow, jobs, out="file"), file)  # before models load
 
     def test_arguments_that_are_junk(self):
         manifest, jobs = self.manifest(), self.jobs({"text": "x"})

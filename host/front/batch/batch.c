@@ -310,7 +310,8 @@ static uint32_t concurrency_of(const struct batch *batch)
     return (uint32_t)(wanted ? wanted : sum < CONCURRENCY_MAX ? sum : CONCURRENCY_MAX);
 }
 
-static int open_outputs(struct batch *batch)
+/* Before models load, which may take minutes. */
+static int open_store(struct batch *batch)
 {
     struct err err = {0};
     int result = 0;
@@ -319,7 +320,15 @@ static int open_outputs(struct batch *batch)
     if (result == 0)
         result =
             id_index_create(batch->store ? store_dir(batch->store) : P_tmpdir, &batch->seen, &err);
-    if (result == 0 && batch->store) {
+    return result == 0 ? 0 : complain(&err, EXIT_WRONG_USE);
+}
+
+/* After models are loaded: without --resume, opening the journal drops what was there. */
+static int open_journal(struct batch *batch)
+{
+    struct err err = {0};
+    int result = 0;
+    if (batch->store) {
         struct journal_options options = {batch->store, &batch->app.log, batch->shard,
                                           batch->arguments.resume, &app_signal};
         result = journal_open(&options, &batch->journal, &err);
@@ -360,11 +369,13 @@ static int run_all(struct batch *batch)
     struct job_record first = {0};
     int exit_code = open_source(batch, &first);
     if (exit_code == 0)
+        exit_code = open_store(batch);
+    if (exit_code == 0)
         app_open_models(&batch->app);
     if (exit_code == 0 && !batch->arguments.dry_run)
         exit_code = load_models(batch);
     if (exit_code == 0)
-        exit_code = open_outputs(batch);
+        exit_code = open_journal(batch);
     if (exit_code == 0 && batch->store)
         exit_code = start_runner(batch);
     if (exit_code != 0) {

@@ -8,7 +8,7 @@
 
 /* X(function, name, needs, the clause of the contract) */
 #define CHECK_CASES(X)                                                                             \
-    /* The file: check_file.c */                                                                   \
+    /* The file: file.c */                                                                         \
     X(shared_object, "is-shared-object", "", "the file is a shared object for this machine")       \
     X(exported_symbols, "exported-symbols", "is-shared-object",                                    \
       "vox_entry is exported, and nothing else")                                                   \
@@ -17,7 +17,7 @@
     X(opens, "opens", "is-shared-object", "opens with all symbols bound, and has vox_entry")       \
     X(single_openmp, "single-openmp", "opens",                                                     \
       "brings at most one OpenMP runtime into the process")                                        \
-    /* The entry: check_entry.c */                                                                 \
+    /* The entry: entry.c */                                                                       \
     X(entry_magic, "entry-magic", "opens", "vox_entry begins with VOX_MAGIC")                      \
     X(abi_major, "abi-major", "entry-magic", "built for the ABI of this host")                     \
     X(entry_size, "entry-size", "abi-major", "the size of vox_entry covers all that is required")  \
@@ -34,7 +34,7 @@
     X(entry_accepted, "entry-accepted", "required-functions", "the host takes the entry")          \
     X(unknown_extension, "unknown-extension-null", "entry-accepted",                               \
       "an unknown extension is NULL")                                                              \
-    /* Models and sessions: check_model.c */                                                       \
+    /* Models and sessions: model.c */                                                             \
     X(init_ready, "init-ready", "entry-accepted",                                                  \
       "init returns VOX_OK and a model, fini frees it")                                            \
     X(init_bad_model_dir, "init-bad-model-dir", "init-ready",                                      \
@@ -49,7 +49,7 @@
       "memory does not grow with the number of loads")                                             \
     X(failure_message, "failure-message", "open-ready",                                            \
       "a failure has a known code and one line of UTF-8 that says why")                            \
-    /* Audio: check_speak.c */                                                                     \
+    /* Audio: speak.c */                                                                           \
     X(speak_works, "speak-works", "open-ready", "speak returns VOX_OK and audio")                  \
     X(begin_once, "begin-once", "speak-works", "begin is called once")                             \
     X(begin_first, "begin-before-write", "speak-works", "begin comes before the first write")      \
@@ -89,7 +89,7 @@
       "any script and emoji are spoken, or refused with a line")                                   \
     X(text_long, "long-text", "speak-works",                                                       \
       "20,000 characters are spoken, or refused with a line")                                      \
-    /* Callbacks, errors, cancelling: check_flow.c */                                              \
+    /* Callbacks, errors, cancelling: flow.c */                                                    \
     X(marks_reported, "marks-reported", "speak-works", "words are marked (VOX_CAP_MARKS)")         \
     X(marks_words, "marks-words", "speak-works",                                                   \
       "marks are words of UTF-8, not more than the text has bytes")                                \
@@ -124,7 +124,7 @@
       "the calls for a session come from different threads")                                       \
     X(parallel, "two-sessions-parallel", "same-seed-same-audio",                                   \
       "two sessions at once speak as one does alone")                                              \
-    /* The process: check_process.c */                                                             \
+    /* The process: process.c */                                                                   \
     X(no_stdio, "no-stdio", "speak-works", "nothing is written to standard output or error")       \
     X(no_environment, "ignores-environment", "same-seed-same-audio",                               \
       "environment variables change nothing")                                                      \
@@ -160,7 +160,7 @@ bool check_case_needs(const struct check_case *c, const char *name);
 /* Runs one case in this process: opens the library as far as the case needs it, and closes what it left. */
 enum check_outcome check_case_run(const struct check_case *c, struct check_cx *cx);
 
-/* --- Measuring the process: check_process.c ----------------------------------------------------- */
+/* --- Measuring the process: process.c ----------------------------------------------------- */
 
 struct process_state *process_state_create(void);
 void process_state_destroy(struct process_state *state);

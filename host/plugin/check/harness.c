@@ -1,4 +1,4 @@
-/* The fake host of the conformance cases: library, model and session. Jobs are in check_take.c. */
+/* The fake host of the conformance cases: library, model and session. Jobs are in take.c. */
 #include "plugin/check/harness.h"
 
 #include "plugin/check/cases.h"
