@@ -172,15 +172,14 @@ static int open_library(struct encoder *encoder, struct err *err)
                     .format = library_format(spec)};
     const char *name = audio_format_names[spec->format];
     if (!sf_format_check(&info))
-        return err_set(err, ERR_UNSUPPORTED, "format",
-                       "format: %s cannot hold %u channels at %u Hz", name, spec->channels,
-                       spec->sample_rate);
+        return err_set(err, ERR_UNSUPPORTED, "format", "%s cannot hold %u channels at %u Hz", name,
+                       spec->channels, spec->sample_rate);
     encoder->file = sf_open_virtual(&io, SFM_WRITE, &info, encoder);
     if (output_check(encoder->output, err) != 0)
         return err->code;
     if (!encoder->file)
-        return err_set(err, ERR_UNSUPPORTED, "format", "format: %s at %u Hz: %s", name,
-                       spec->sample_rate, sf_strerror(NULL));
+        return err_set(err, ERR_UNSUPPORTED, "format", "%s at %u Hz: %s", name, spec->sample_rate,
+                       sf_strerror(NULL));
     sf_command(encoder->file, SFC_SET_ADD_PEAK_CHUNK, NULL, SF_FALSE); /* holds the time of day */
     set_quality(encoder->file, spec);
     return 0;
@@ -273,7 +272,7 @@ static int check_wav_size(const struct encoder *encoder, uint64_t more_frames, s
     if (more_frames <= frames_max - encoder->frames)
         return 0;
     return err_set(err, ERR_UNSUPPORTED, "format",
-                   "format: a wav file holds at most %llu bytes, which is %.0f s of %u channels at "
+                   "a wav file holds at most %llu bytes, which is %.0f s of %u channels at "
                    "%u Hz in %s; flac has no such limit",
                    (unsigned long long)encoder->bytes_max, (double)frames_max / spec->sample_rate,
                    spec->channels, spec->sample_rate, audio_encoding_names[spec->encoding]);

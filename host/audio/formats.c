@@ -91,16 +91,16 @@ int audio_spec_check(const struct audio_spec *spec, struct err *err)
     int result = 0;
     if (!(format->encodings & ENCODING_BIT(spec->encoding))) {
         list_encodings(format, &list);
-        result = err_set(err, ERR_INVALID, "encoding", "encoding: %s takes %s, not %s", name,
-                         str_text(&list), audio_encoding_names[spec->encoding]);
+        result = err_set(err, ERR_INVALID, "encoding", "%s takes %s, not %s", name, str_text(&list),
+                         audio_encoding_names[spec->encoding]);
     } else if (spec->sample_rate &&
                (spec->sample_rate < AUDIO_RATE_MIN || spec->sample_rate > AUDIO_RATE_MAX)) {
         result = err_set(err, ERR_INVALID, "sample_rate",
-                         "sample_rate: expected %d..%d Hz, or 0 for the model's own, got %u",
-                         AUDIO_RATE_MIN, AUDIO_RATE_MAX, spec->sample_rate);
+                         "expected %d..%d Hz, or 0 for the model's own, got %u", AUDIO_RATE_MIN,
+                         AUDIO_RATE_MAX, spec->sample_rate);
     } else if (spec->sample_rate && !has_rate(format, spec->sample_rate)) {
         list_rates(format, &list);
-        result = err_set(err, ERR_INVALID, "sample_rate", "sample_rate: %s has %s Hz, got %u", name,
+        result = err_set(err, ERR_INVALID, "sample_rate", "%s has %s Hz, got %u", name,
                          str_text(&list), spec->sample_rate);
     }
     str_finish(&list);

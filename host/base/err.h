@@ -32,7 +32,8 @@ enum err_code {
 struct err {
     enum err_code code;
     char field[128]; /* "options.nfe_step"; empty: about no single field */
-    char message[1024];
+    char message
+        [1024]; /* one line; does not repeat the field, which stands before it wherever it is shown */
 };
 
 /* Fills `err` and returns `code`. `field` may be NULL. The message is cut to fit at a character. */
