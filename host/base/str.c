@@ -165,7 +165,7 @@ size_t utf8_cut(const char *data, size_t len, size_t max)
 bool text_is_blank(const char *data, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (!memchr(" \t\r\n\v\f", data[i], 6))
+        if (!data[i] || !strchr(" \t\r\n\v\f", data[i]))
             return false;
     return true;
 }

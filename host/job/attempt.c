@@ -3,6 +3,7 @@
  */
 #include "job/job_private.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,7 @@ static int32_t mark_locked(struct attempt *attempt, const struct vox_mark *mark)
         attempt->word_cap = attempt->word_cap ? 2 * attempt->word_cap : 32;
         attempt->words = mem_resize(attempt->words, attempt->word_cap, sizeof(*attempt->words));
     }
+    assert(attempt->words);
     struct str word = {0};
     plugin_text(mark->word.data ? mark->word.data : "", mark->word.size, &word);
     attempt->words[attempt->word_count++] = (struct audio_word){

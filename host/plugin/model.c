@@ -117,6 +117,7 @@ struct models *models_create(const struct manifest *manifest, const struct log *
     models->manifest = manifest;
     models->log = log;
     pthread_mutex_init(&models->cache_lock, NULL);
+    pthread_mutex_init(&models->watch_lock, NULL);
     models->items = mem_alloc_array(manifest->model_count, sizeof(*models->items));
     models->count = manifest->model_count;
     for (size_t i = 0; i < models->count; i++)
@@ -126,8 +127,10 @@ struct models *models_create(const struct manifest *manifest, const struct log *
 
 void models_watch(struct models *models, void (*changed)(void *arg), void *arg)
 {
+    pthread_mutex_lock(&models->watch_lock);
     models->changed = changed;
     models->changed_arg = arg;
+    pthread_mutex_unlock(&models->watch_lock);
 }
 
 /* --- Loading ---------------------------------------------------------------------------------------------- */
@@ -137,8 +140,10 @@ void model_announce(struct model *model)
     pthread_mutex_lock(&model->lock);
     pthread_cond_broadcast(&model->changed);
     pthread_mutex_unlock(&model->lock);
+    pthread_mutex_lock(&model->owner->watch_lock);
     if (model->owner->changed)
         model->owner->changed(model->owner->changed_arg);
+    pthread_mutex_unlock(&model->owner->watch_lock);
 }
 
 static int initialise(struct model *model, struct vox_model **handle, struct err *err)
@@ -299,6 +304,7 @@ bool models_destroy(struct models *models)
         all = unload(&models->items[i]) && all;
     if (all) {
         pthread_mutex_destroy(&models->cache_lock);
+        pthread_mutex_destroy(&models->watch_lock);
         free(models->items);
         free(models);
     }

@@ -39,6 +39,8 @@ struct models {
     const struct log *log;
     struct model *items;
     size_t count;
+    pthread_mutex_t watch_lock;
+    /* guarded by watch_lock, which is held while it is called: who stops watching is called no more */
     void (*changed)(void *arg); /* NULL: nobody watches */
     void *changed_arg;
     pthread_mutex_t cache_lock;

@@ -86,7 +86,7 @@ struct session {
  * `manifest` and `log` are borrowed until models_destroy. */
 struct models *models_create(const struct manifest *manifest, const struct log *log);
 /* `changed` is called, from any thread and without our locks, whenever a model or a session may have become
- * free. Set once, before anything loads. */
+ * free; not any more once models_watch(models, NULL, NULL) has returned. It must not call back here. */
 void models_watch(struct models *models, void (*changed)(void *arg), void *arg);
 /* Closes idle sessions and unloads what is loaded. False when a plugin still runs (a loader or a session that
  * never came back): then memory is left alone and the process should end by _exit. */
