@@ -16,6 +16,15 @@ int sync_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg)
     return result;
 }
 
+void sync_mutex_init(pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(mutex, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+}
+
 void sync_cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attributes;

@@ -123,7 +123,8 @@ static struct queued *pick(struct runner *runner, int64_t *wake)
         if (!*link)
             runner->tail = link;
         runner->queued_count--;
-        pthread_cond_broadcast(&runner->room);
+        if (runner->queued_count == RUNNER_QUEUE_MAX / 2) /* woken for many jobs, not for each */
+            pthread_cond_broadcast(&runner->room);
         return queued;
     }
     return NULL;
@@ -334,7 +335,7 @@ struct runner *runner_create(const struct runner_options *options)
     struct runner *runner = mem_alloc(sizeof(*runner));
     runner->options = *options;
     runner->tail = &runner->head;
-    pthread_mutex_init(&runner->lock, NULL);
+    sync_mutex_init(&runner->lock);
     sync_cond_init(&runner->work);
     sync_cond_init(&runner->room);
     sync_cond_init(&runner->done);
@@ -442,7 +443,10 @@ bool runner_destroy(struct runner *runner)
     pthread_cond_signal(&runner->watch);
     pthread_mutex_unlock(&runner->lock);
     pthread_join(runner->watchdog, NULL);
-    if (runner->lost_count)
+    pthread_mutex_lock(&runner->lock);
+    bool all_back = runner->lost_count == 0;
+    pthread_mutex_unlock(&runner->lock);
+    if (!all_back)
         return false;
     for (struct worker *worker = runner->workers; worker;) {
         struct worker *next = worker->next;

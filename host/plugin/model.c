@@ -95,7 +95,7 @@ static void create_model(struct models *models, struct model *model,
 {
     model->owner = models;
     model->config = config;
-    pthread_mutex_init(&model->lock, NULL);
+    sync_mutex_init(&model->lock);
     sync_cond_init(&model->changed);
     model->idle = mem_alloc_array((size_t)config->sessions, sizeof(*model->idle));
     struct err err = {0};

@@ -85,8 +85,8 @@ struct session {
  * nothing. A model whose plugin or options are wrong is FAILED from the start, with the reason.
  * `manifest` and `log` are borrowed until models_destroy. */
 struct models *models_create(const struct manifest *manifest, const struct log *log);
-/* `changed` is called, from any thread and without our locks, whenever a model or a session may have become
- * free; not any more once models_watch(models, NULL, NULL) has returned. It must not call back here. */
+/* `changed` is called, from any thread, whenever a model or a session may have become free, and not any more
+ * once models_watch(models, NULL, NULL) has returned. It must not call this. */
 void models_watch(struct models *models, void (*changed)(void *arg), void *arg);
 /* Closes idle sessions and unloads what is loaded. False when a plugin still runs (a loader or a session that
  * never came back): then memory is left alone and the process should end by _exit. */

@@ -3,7 +3,8 @@
  * Open addressing with linear probing. A slot's home is the top bits of the id's hash, so that when the
  * table grows, reading the old one from its begin writes the new one almost from its begin. At most half
  * of the slots are used, and one read fetches a run of them, so that a put costs one pread and one
- * pwrite. What lies in the page cache is the kernel's and is given back under pressure.
+ * pwrite. What lies in the page cache is the kernel's and is given back under pressure. The first table
+ * lies in memory and costs no calls at all; it is the same 3 MiB for ten ids and for a million.
  */
 #include "front/batch/id_index.h"
 
@@ -15,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BITS_FIRST 13 /* 8,192 slots, 192 KiB */
+#define BITS_FIRST 17 /* 131,072 slots, 3 MiB */
 #define BITS_MAX 40
 #define GROW_BITS 2
 #define RUN_SLOTS 8     /* fetched by one read while probing */
@@ -28,6 +29,7 @@ struct slot {
 
 struct id_index {
     char *dir;
+    struct slot *first; /* the first table; NULL: it has grown, and lies in the file */
     int fd;
     unsigned bits; /* 2^bits slots */
     uint64_t count;
@@ -69,6 +71,10 @@ static int read_slots(const struct id_index *index, uint64_t at, struct slot *sl
                       struct err *err)
 {
     size_t size = count * sizeof(*slots), done = 0;
+    if (index->first) {
+        memcpy(slots, index->first + at, size);
+        return 0;
+    }
     while (done < size) {
         ssize_t got = pread(index->fd, (char *)slots + done, size - done,
                             (off_t)(at * sizeof(*slots) + done));
@@ -87,6 +93,10 @@ static int write_slot(const struct id_index *index, uint64_t at, const struct sl
                       struct err *err)
 {
     size_t done = 0;
+    if (index->first) {
+        index->first[at] = *slot;
+        return 0;
+    }
     while (done < sizeof(*slot)) {
         ssize_t put = pwrite(index->fd, (const char *)slot + done, sizeof(*slot) - done,
                              (off_t)(at * sizeof(*slot) + done));
@@ -146,6 +156,13 @@ static int copy_slots(const struct id_index *old, struct id_index *index, struct
     return code;
 }
 
+static void table_close(struct id_index *index)
+{
+    free(index->first);
+    if (index->fd >= 0)
+        close(index->fd);
+}
+
 /* On failure the index is as it was. */
 static int grow(struct id_index *index, struct err *err)
 {
@@ -153,6 +170,7 @@ static int grow(struct id_index *index, struct err *err)
     if (index->bits + GROW_BITS > BITS_MAX)
         return err_set(err, ERR_UNSUPPORTED, NULL, "more job ids than the index can hold");
     larger.bits += GROW_BITS;
+    larger.first = NULL;
     larger.fd = open_file(index, larger.bits, err);
     if (larger.fd < 0)
         return ERR_STORAGE;
@@ -161,7 +179,7 @@ static int grow(struct id_index *index, struct err *err)
         close(larger.fd);
         return code;
     }
-    close(index->fd);
+    table_close(index);
     *index = larger;
     return 0;
 }
@@ -184,6 +202,7 @@ int id_index_create(const char *dir, struct id_index **index, struct err *err)
     made->dir = mem_copy_string(dir);
     made->bits = BITS_FIRST;
     made->digest = digest_create();
+    made->first = mem_alloc_array((size_t)1 << BITS_FIRST, sizeof(*made->first));
     made->fd = open_file(made, made->bits, err);
     if (made->fd < 0) {
         id_index_destroy(made);
@@ -236,8 +255,7 @@ void id_index_destroy(struct id_index *index)
 {
     if (!index)
         return;
-    if (index->fd >= 0)
-        close(index->fd);
+    table_close(index);
     digest_destroy(index->digest);
     free(index->dir);
     free(index);

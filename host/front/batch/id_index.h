@@ -1,4 +1,4 @@
-/* A map from job ids to a number, kept in an unlinked temporary file and read by pread, so that a million
+/* A map from job ids to a number, kept in an unlinked temporary file once there are many, so that a million
  * ids cost no memory. Ids are known by 128 bits of their SHA-256. Used by one thread at a time.
  */
 #ifndef BATCH_ID_INDEX_H

@@ -28,8 +28,8 @@ struct journal {
     pthread_mutex_t lock;
     /* guarded by lock */
     int fd;
+    off_t size, end; /* the file's size when it was locked; its size after our last line */
     bool failed;
-    struct str line;
 };
 
 /* --- The file, under the lock that all processes respect --------------------------------------------------------- */
@@ -59,10 +59,13 @@ static int lock_file(struct journal *journal, struct err *err)
         if (journal->fd < 0 || lock_fd(journal->fd) != 0 || fstat(journal->fd, &ours) != 0)
             return io_error(journal, err);
         if (stat(journal->path, &named) == 0 && named.st_dev == ours.st_dev &&
-            named.st_ino == ours.st_ino)
+            named.st_ino == ours.st_ino) {
+            journal->size = ours.st_size;
             return 0;
+        }
         close(journal->fd);
         journal->fd = -1;
+        journal->end = 0;
     }
 }
 
@@ -268,7 +271,7 @@ int journal_open(const struct journal_options *options, struct journal **out, st
     journal->options = *options;
     journal->path = fs_join(store_dir(options->store), JOURNAL_NAME);
     journal->fd = -1;
-    pthread_mutex_init(&journal->lock, NULL);
+    sync_mutex_init(&journal->lock);
     *out = journal;
     int result = id_index_create(store_dir(options->store), &journal->index, err);
     if (result == 0)
@@ -323,38 +326,40 @@ uint64_t journal_kept(const struct journal *journal)
 
 /* Writes journal->line behind what is there. A line that a killed run tore must not swallow it, and what of it does
  * not fit on the disk must not stay. */
-static int append_line(struct journal *journal, struct err *err)
+static int append_line(struct journal *journal, const struct str *line, struct err *err)
 {
-    struct stat info;
     char last = '\n';
-    if (fstat(journal->fd, &info) != 0 ||
-        (info.st_size > 0 && pread(journal->fd, &last, 1, info.st_size - 1) != 1))
+    if (journal->size != journal->end && journal->size > 0 &&
+        pread(journal->fd, &last, 1, journal->size - 1) != 1)
         return io_error(journal, err);
     if ((last == '\n' || fs_write_all(journal->fd, "\n", 1) == 0) &&
-        fs_write_all(journal->fd, journal->line.data, journal->line.len) == 0)
+        fs_write_all(journal->fd, line->data, line->len) == 0) {
+        journal->end = journal->size + (off_t)line->len + (last != '\n');
         return 0;
+    }
     io_error(journal, err);
-    return ftruncate(journal->fd, info.st_size) == 0 ? err->code : io_error(journal, err);
+    return ftruncate(journal->fd, journal->size) == 0 ? err->code : io_error(journal, err);
 }
 
 int journal_append(struct journal *journal, const struct result *result, struct err *err)
 {
-    pthread_mutex_lock(&journal->lock);
+    struct str line = {0};
     int code = 0;
+    result_write(result, &line);
+    str_putc(&line, '\n');
+    pthread_mutex_lock(&journal->lock);
     if (journal->failed)
         code = err_set(err, ERR_STORAGE, NULL, "%s: an earlier result could not be written",
                        journal->path);
     if (code == 0)
         code = lock_file(journal, err);
     if (code == 0) {
-        str_clear(&journal->line);
-        result_write(result, &journal->line);
-        str_putc(&journal->line, '\n');
-        code = append_line(journal, err);
+        code = append_line(journal, &line, err);
         unlock_file(journal);
     }
     journal->failed = code != 0;
     pthread_mutex_unlock(&journal->lock);
+    str_finish(&line);
     return code;
 }
 
@@ -371,7 +376,6 @@ int journal_close(struct journal *journal, struct err *err)
     if (journal->fd >= 0)
         close(journal->fd);
     id_index_destroy(journal->index);
-    str_finish(&journal->line);
     pthread_mutex_destroy(&journal->lock);
     free(journal->path);
     free(journal);

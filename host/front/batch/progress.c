@@ -274,7 +274,7 @@ struct progress *progress_create(const struct progress_options *options)
     progress->begun = clock_now();
     progress->tallies =
         mem_alloc_array(models_count(options->models) + 1, sizeof(*progress->tallies));
-    pthread_mutex_init(&progress->lock, NULL);
+    sync_mutex_init(&progress->lock);
     sync_cond_init(&progress->changed);
     progress->ticking = sync_thread_start(&progress->ticker, tick, progress) == 0;
     return progress;

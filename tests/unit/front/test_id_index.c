@@ -63,7 +63,7 @@ static void a_value_stands_until_it_is_replaced(void **state)
 static void every_id_is_found_after_growing(void **state)
 {
     (void)state;
-    enum { COUNT = 40000 }; /* grows twice */
+    enum { COUNT = 300000 }; /* grows twice */
     struct id_index *index = create();
     char id[32];
     for (uint64_t i = 1; i <= COUNT; i++) {
