@@ -5,6 +5,7 @@
 #define BASE_H
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/digest.h"
 #include "base/err.h"
 #include "base/fs.h"

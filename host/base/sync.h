@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
-/* pthread_create with every signal blocked in the new thread, and so in all that it starts: signals are for the main
+/* pthread_create with every signal but faults blocked in the new thread, and so in all that it starts: signals are for the main
  * thread, whose waits they interrupt. */
 int sync_thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg);
 

@@ -317,7 +317,7 @@ int verb_speak(int argc, char **argv)
     speak.arguments.job = cJSON_CreateObject();
     app_parse(&argp, "speak", argc, argv, &speak.arguments);
     app_catch_signals();
-    crash_report_install();
+    crash_install();
     int exit_code = app_open(&speak.app, &speak.arguments.common);
     if (exit_code == 0 && speak.app.log.level == LOG_INFO)
         speak.app.log.level = LOG_WARN; /* a person waits for one file; debug still shows all */

@@ -309,8 +309,11 @@ static int speak(struct attempt *attempt, enum session_fate *fate, struct err *e
         attempt->abi.voice = &voice;
         attempt->voice_ns = clock_now() - begun;
     }
-    int32_t code =
-        model_entry(attempt->job->model)->speak(attempt->session.handle, &attempt->abi, &error);
+    const struct vox_entry *entry = model_entry(attempt->job->model);
+    crash_enter("plugin \"%s\" (model \"%s\", job \"%s\")", entry->id,
+                model_name(attempt->job->model), attempt->job->id);
+    int32_t code = entry->speak(attempt->session.handle, &attempt->abi, &error);
+    crash_leave();
     attempt->abi.voice = NULL;
     audio_clip_finish(&clip);
     pthread_mutex_lock(&attempt->lock);
@@ -407,10 +410,8 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
     pthread_mutex_lock(&attempt->lock);
     int code = open_sink(attempt, err);
     pthread_mutex_unlock(&attempt->lock);
-    crash_report_enter(attempt->job);
     if (code == 0)
         code = speak(attempt, fate, err);
-    crash_report_enter(NULL);
     pthread_mutex_lock(&attempt->lock);
     attempt->closed = true;
     bool detached = attempt->detached;

@@ -126,7 +126,4 @@ double runner_progress(struct runner *runner);
 /* Ends the workers and frees. False when a plugin never came back: then the process should end by _exit. */
 bool runner_destroy(struct runner *runner);
 
-/* Writes one line with the job and model to stderr when a plugin brings the process down. [main] */
-void crash_report_install(void);
-
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* --- Sorting members into fields --------------------------------------------------------------------------- */
 
@@ -222,8 +223,13 @@ static int read_text_file(const struct given *given, const char *name, struct st
     const struct job_context *context = given->context;
     if (!context->base_dir)
         return err_set(err, ERR_INVALID, "text_file", "jobs from here may not name files");
+    struct stat info;
     char *path = fs_absolute(context->base_dir, name);
-    int result = fs_read_file(path, (size_t)context->manifest->host.text_bytes_max, text, err);
+    int result = 0;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        result = err_set(err, ERR_INVALID, "text_file", "%s: is not a file", path);
+    if (result == 0)
+        result = fs_read_file(path, (size_t)context->manifest->host.text_bytes_max, text, err);
     if (result != 0)
         snprintf(err->field, sizeof(err->field), "text_file");
     free(path);
@@ -470,6 +476,19 @@ static void add_text(struct digest *digest, const char *name, const char *text)
         add(digest, name, text, strlen(text));
 }
 
+/* A recording that was replaced is another one; its time and size say so without reading it. */
+static void add_voice_file(struct digest *digest, const char *path)
+{
+    struct stat info;
+    char state[96];
+    if (!path || stat(path, &info) != 0)
+        return;
+    snprintf(state, sizeof(state), "%lld %lld.%09ld", (long long)info.st_size,
+             (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+    add_text(digest, "voice_path", path);
+    add_text(digest, "voice_state", state);
+}
+
 static void compute_hash(struct job *job)
 {
     const struct vox_entry *entry = model_entry(job->model);
@@ -482,8 +501,8 @@ static void compute_hash(struct job *job)
     add(digest, "text", job->text, job->text_len);
     add_text(digest, "language", job->language);
     add_text(digest, "voice", job->voice.id);
-    add_text(digest, "voice_path", job->voice.path);
     add_text(digest, "voice_text", job->voice.transcript);
+    add_voice_file(digest, job->voice.path);
     add(digest, "voice_bytes", str_text(&job->voice.bytes), job->voice.bytes.len);
     add_text(digest, "output", job->output);
     str_printf(&rest, "%.17g %d %d %u %u", job->speed, (int)job->spec.format,
@@ -491,6 +510,8 @@ static void compute_hash(struct job *job)
     if (job->has_seed)
         str_printf(&rest, " %lld", (long long)job->seed);
     option_set_write(plugin_job_schema(entry), &job->options, &rest);
+    if (model_manifest(job->model)->options)
+        json_write_canonical(&rest, model_manifest(job->model)->options);
     add(digest, "rest", str_text(&rest), rest.len);
     digest_final(digest, bytes);
     digest_hex(bytes, job->hash);

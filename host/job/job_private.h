@@ -1,4 +1,4 @@
-/* The inside of running a job, shared by runner.c, attempt.c and crash.c. */
+/* The inside of running a job, shared by runner.c and attempt.c. */
 #ifndef JOB_PRIVATE_H
 #define JOB_PRIVATE_H
 
@@ -48,8 +48,5 @@ bool attempt_detach(struct attempt *attempt, struct result *result);
 /* What every result of the job has, whatever happens. */
 struct result *attempt_result(const struct job *job);
 void attempt_destroy(struct attempt *attempt);
-
-/* Notes what this thread is about to run, for crash_report_install. NULL: nothing. */
-void crash_report_enter(const struct job *job);
 
 #endif

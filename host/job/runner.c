@@ -187,13 +187,12 @@ static void run(struct worker *worker, struct queued *queued)
     if (fate == SESSION_KEEP)
         session_give(&session, fate);
     attempt_destroy(attempt);
-    double waited = (double)(begun - queued->since) / CLOCK_MS;
-    double loading = (double)model_load_ms(queued->job->model);
-    result->ms.queue = waited;
-    result->ms.load = loading < waited ? loading : 0;
+    int64_t ready_at = model_ready_at(queued->job->model);
+    result->ms.queue = (double)(begun - queued->since) / CLOCK_MS;
+    result->ms.load = ready_at > queued->since ? (double)(ready_at - queued->since) / CLOCK_MS : 0;
     deliver(runner, queued, result);
-    if (fate !=
-        SESSION_KEEP) /* after the result is safe: a plugin that failed may hang or crash in close */
+    /* After the result is safe: a plugin that failed may hang or crash in close. */
+    if (fate != SESSION_KEEP)
         session_give(&session, fate);
     queued_destroy(queued);
 }

@@ -152,7 +152,9 @@ static int initialise(struct model *model, struct vox_model **handle, struct err
     if (model_cache_prepare(model, err) != 0)
         return err->code;
     plugin_lock(model->plugin);
+    crash_enter("plugin \"%s\" (model \"%s\") in init", model->entry->id, model_name(model));
     int32_t code = model->entry->init(&model->host, &model->load, handle, &error);
+    crash_leave();
     plugin_unlock(model->plugin);
     if (code != VOX_OK)
         return plugin_failure(err, model->entry->id, "init", code, &error);
@@ -177,6 +179,7 @@ static void *load(void *arg)
     pthread_mutex_lock(&model->lock);
     model->handle = handle;
     model->load_ms = load_ms;
+    model->ready_at = clock_now();
     model->state = result == 0 ? MODEL_READY : MODEL_FAILED;
     if (result != 0) {
         model->why = err;
@@ -281,10 +284,12 @@ static bool unload(struct model *model)
     if (model->loader_started)
         pthread_join(model->loader, NULL);
     for (uint32_t i = 0; i < model->idle_count; i++)
-        model->entry->close(model->idle[i]);
+        model_close_session(model, model->idle[i]);
     if (model->handle) {
         plugin_lock(model->plugin);
+        crash_enter("plugin \"%s\" (model \"%s\") in fini", model->entry->id, model_name(model));
         model->entry->fini(model->handle);
+        crash_leave();
         plugin_unlock(model->plugin);
     }
     pthread_cond_destroy(&model->changed);
@@ -378,4 +383,12 @@ int64_t model_load_ms(struct model *model)
     int64_t load_ms = model->load_ms;
     pthread_mutex_unlock(&model->lock);
     return load_ms;
+}
+
+int64_t model_ready_at(struct model *model)
+{
+    pthread_mutex_lock(&model->lock);
+    int64_t ready_at = model->ready_at;
+    pthread_mutex_unlock(&model->lock);
+    return ready_at;
 }

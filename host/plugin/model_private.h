@@ -31,7 +31,7 @@ struct model {
     uint32_t idle_count, busy, lost;
     bool loader_started;
     pthread_t loader;
-    int64_t load_ms;
+    int64_t load_ms, ready_at;
 };
 
 struct models {
@@ -46,6 +46,7 @@ struct models {
     pthread_mutex_t cache_lock;
 };
 
+void model_close_session(struct model *model, struct vox_session *session);
 int model_cache_prepare(struct model *model, struct err *err);
 /* Tells waiters and the watcher; call without the lock. */
 void model_announce(struct model *model);

@@ -135,7 +135,8 @@ static int check_value(const struct vox_option *option, const cJSON *given, bool
     option_expected(option, &expected);
     snprintf(field, sizeof(field), "options.%s", option->name);
     err_set(err, ERR_INVALID, field, "expected %s, got %s", str_text(&expected),
-            json_show(given, shown, sizeof(shown)));
+            option->type == VOX_OPTION_STRING ? json_kind(given) /* a secret may stand there */
+                                              : json_show(given, shown, sizeof(shown)));
     str_finish(&expected);
     return ERR_INVALID;
 }

@@ -103,6 +103,7 @@ model_entry(const struct model *model);                   /* NULL: its plugin co
 const char *model_plugin_path(const struct model *model); /* NULL likewise */
 enum model_state model_state(struct model *model, struct err *why); /* why: set when FAILED */
 int64_t model_load_ms(struct model *model);
+int64_t model_ready_at(struct model *model); /* clock_now when loading ended; 0: it has not */
 
 /* Starts loading in a thread of its own, unless it was started before. Plugins load side by side; the
  * models of one plugin one after the other. */

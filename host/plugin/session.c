@@ -1,6 +1,13 @@
 /* Sessions on a model: a pool that is filled by need and never beyond the manifest's number. */
 #include "plugin/model_private.h"
 
+void model_close_session(struct model *model, struct vox_session *session)
+{
+    crash_enter("plugin \"%s\" (model \"%s\") in close", model->entry->id, model_name(model));
+    model->entry->close(session);
+    crash_leave();
+}
+
 static void release(struct model *model)
 {
     pthread_mutex_lock(&model->lock);
@@ -20,7 +27,9 @@ int session_take(struct model *model, struct session *session, struct err *err)
         return 0;
     struct vox_error error = {.size = sizeof(error)};
     plugin_lock(model->plugin);
+    crash_enter("plugin \"%s\" (model \"%s\") in open", model->entry->id, model_name(model));
     int32_t code = model->entry->open(model->handle, &session->handle, &error);
+    crash_leave();
     plugin_unlock(model->plugin);
     if (code == VOX_OK && session->handle)
         return 0;
@@ -43,7 +52,7 @@ void session_give(struct session *session, enum session_fate fate)
 {
     struct model *model = session->model;
     if (fate == SESSION_DISCARD)
-        model->entry->close(session->handle);
+        model_close_session(model, session->handle);
     pthread_mutex_lock(&model->lock);
     if (fate == SESSION_KEEP)
         model->idle[model->idle_count++] = session->handle;
@@ -66,7 +75,7 @@ void session_give(struct session *session, enum session_fate fate)
 void session_recover(struct session *session)
 {
     struct model *model = session->model;
-    model->entry->close(session->handle);
+    model_close_session(model, session->handle);
     pthread_mutex_lock(&model->lock);
     if (all_are_lost(model) && model->state == MODEL_FAILED)
         model->state = MODEL_READY;

@@ -309,7 +309,7 @@ class Ways(Case):
         self.assertGreaterEqual(self.elapsed(manifest, jobs, "--concurrency", 1), 1.5)
         three = self.elapsed(manifest, jobs, "--concurrency", 3)
         self.assertTrue(0.5 <= three < 1.4, three)
-        self.assertLess(self.elapsed(manifest, jobs), 0.5)
+        self.assertLess(self.elapsed(manifest, jobs), 1.2)
 
     def test_sessions_limit_a_model_and_concurrency_all_models(self):
         models = [{"model_type": "a"}, {"model_type": "b"}]

@@ -159,7 +159,7 @@ static void take_record(struct batch *batch, struct job_record *record)
     int result = record->json ? 0 : record->err.code;
     if (result != 0)
         err = record->err;
-    else if (ours || json_get(record->json, "output") || json_get(record->json, "output_filename"))
+    else
         result = make_job(batch, record, id, ours, &job, &err);
     if (result != 0 && ours)
         refuse(batch, id, record, &err);
@@ -504,7 +504,7 @@ int verb_batch(int argc, char **argv)
     struct err err = {0};
     app_parse(&argp, "batch", argc, argv, &batch.arguments);
     app_catch_signals();
-    crash_report_install();
+    crash_install();
     batch.terminal = isatty(STDERR_FILENO);
     if (batch.arguments.shard &&
         shard_parse(batch.arguments.shard, app_getenv, NULL, &batch.shard, &err) != 0)

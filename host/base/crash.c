@@ -1,0 +1,68 @@
+/* The last line of a process that a plugin brings down; see crash.h. Async-signal-safe: the line is put together
+ * before, when the plugin is entered.
+ */
+#include "base/crash.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Read by the signal handler of the same thread only. */
+static _Thread_local char current[512];
+static _Thread_local volatile sig_atomic_t current_len;
+
+void crash_enter(const char *format, ...)
+{
+    static const char begin[] = "voxhost: fatal: the process was brought down in ",
+                      end[] = "; what is finished is kept\n";
+    const size_t room = sizeof(current) - sizeof(end);
+    va_list args;
+    current_len = 0;
+    memcpy(current, begin, sizeof(begin) - 1);
+    va_start(args, format);
+    vsnprintf(current + sizeof(begin) - 1, room - (sizeof(begin) - 1), format, args);
+    va_end(args);
+    size_t len = strnlen(current, room);
+    memcpy(current + len, end, sizeof(end));
+    current_len = (int)(len + sizeof(end) - 1);
+}
+
+void crash_leave(void)
+{
+    current_len = 0;
+}
+
+static void write_line(void)
+{
+    ssize_t ignored = write(STDERR_FILENO, current, (size_t)current_len);
+    (void)ignored;
+}
+
+static void report(int signal_number)
+{
+    if (current_len > 0)
+        write_line();
+    raise(signal_number); /* the default action: SA_RESETHAND */
+}
+
+/* exit() runs this in the thread that called it: inside a plugin that is not the end of the run. */
+static void report_exit(void)
+{
+    if (current_len == 0)
+        return;
+    write_line();
+    _exit(1);
+}
+
+void crash_install(void)
+{
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    struct sigaction action = {.sa_handler = report, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+        sigaction(fatal[i], &action, NULL);
+    atexit(report_exit);
+}
