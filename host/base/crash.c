@@ -17,7 +17,7 @@ static _Thread_local volatile sig_atomic_t current_len;
 void crash_enter(const char *format, ...)
 {
     static const char begin[] = "voxhost: fatal: the process was brought down in ",
-                      end[] = "; what is finished is kept\n";
+                      end[] = "; what is finished is kept, batch --resume goes on\n";
     const size_t room = sizeof(current) - sizeof(end);
     va_list args;
     current_len = 0;

@@ -69,7 +69,7 @@ static void wrong_value_names_option_value_and_expectation(void **state)
         {"{\"nfe_step\":1.5}", "options.nfe_step", "got 1.5"},
         {"{\"cfg\":10.5}", "options.cfg", "expected number 0..10, got 10.5"},
         {"{\"trim\":1}", "options.trim", "expected true or false, got 1"},
-        {"{\"prompt\":7}", "options.prompt", "expected string, got 7"},
+        {"{\"prompt\":7}", "options.prompt", "expected string, got integer"},
         {"{\"method\":\"rk4\"}", "options.method", "expected one of euler, midpoint, got \"rk4\""},
         {"{\"big\":9223372036854775808}", "options.big", "expected integer"},
         {"{\"nfe_steps\":8}", "options.nfe_steps", "did you mean \"nfe_step\"?"},
