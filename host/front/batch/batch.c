@@ -317,10 +317,10 @@ static int open_store(struct batch *batch)
     int result = 0;
     if (!batch->arguments.dry_run)
         result = store_open(batch->arguments.out, &batch->store, &err);
-    if (result == 0)
-        result =
-            id_index_create(batch->store ? store_dir(batch->store) : P_tmpdir, &batch->seen, &err);
-    return result == 0 ? 0 : complain(&err, EXIT_WRONG_USE);
+    if (result != 0)
+        return complain(&err, EXIT_WRONG_USE);
+    batch->seen = id_index_create(batch->store ? store_dir(batch->store) : P_tmpdir);
+    return 0;
 }
 
 /* After models are loaded: without --resume, opening the journal drops what was there. */

@@ -181,6 +181,7 @@ static int grow(struct id_index *index, struct err *err)
     }
     table_close(index);
     *index = larger;
+    index->first = NULL;
     return 0;
 }
 
@@ -196,20 +197,15 @@ static struct slot key_of(const struct id_index *index, const char *id)
     return key;
 }
 
-int id_index_create(const char *dir, struct id_index **index, struct err *err)
+struct id_index *id_index_create(const char *dir)
 {
     struct id_index *made = mem_alloc(sizeof(*made));
     made->dir = mem_copy_string(dir);
     made->bits = BITS_FIRST;
     made->digest = digest_create();
     made->first = mem_alloc_array((size_t)1 << BITS_FIRST, sizeof(*made->first));
-    made->fd = open_file(made, made->bits, err);
-    if (made->fd < 0) {
-        id_index_destroy(made);
-        return ERR_STORAGE;
-    }
-    *index = made;
-    return 0;
+    made->fd = -1;
+    return made;
 }
 
 int id_index_put(struct id_index *index, const char *id, uint64_t value, bool replace,

@@ -8,8 +8,8 @@
 
 struct id_index;
 
-/* `dir`: where the temporary file lies until it is unlinked (at once). */
-int id_index_create(const char *dir, struct id_index **index, struct err *err);
+/* `dir`: where the temporary file will lie until it is unlinked (at once). */
+struct id_index *id_index_create(const char *dir);
 /* Puts `value` (not 0) for `id`. *previous is the value that stood there, or 0; it is replaced only when
  * `replace`. */
 int id_index_put(struct id_index *index, const char *id, uint64_t value, bool replace,

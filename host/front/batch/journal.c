@@ -273,9 +273,8 @@ int journal_open(const struct journal_options *options, struct journal **out, st
     journal->fd = -1;
     sync_mutex_init(&journal->lock);
     *out = journal;
-    int result = id_index_create(store_dir(options->store), &journal->index, err);
-    if (result == 0)
-        result = lock_file(journal, err);
+    journal->index = id_index_create(store_dir(options->store));
+    int result = lock_file(journal, err);
     if (result == 0) {
         result = rewrite_file(journal, false, err);
         unlock_file(journal);

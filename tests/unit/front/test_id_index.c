@@ -15,13 +15,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define FIRST_MAX 65536 /* ids that are held in memory */
+
 static struct id_index *create(void)
 {
-    struct id_index *index = NULL;
-    struct err err = {0};
-    if (id_index_create("/tmp", &index, &err))
-        fail_msg("%s", err.message);
-    return index;
+    return id_index_create("/tmp");
 }
 
 static uint64_t put(struct id_index *index, const char *id, uint64_t value, bool replace)
@@ -86,26 +84,34 @@ static void the_file_has_no_name(void **state)
 {
     (void)state;
     char dir[] = "/tmp/id-index-XXXXXX";
-    struct id_index *index = NULL;
-    struct err err = {0};
     assert_non_null(mkdtemp(dir));
-    assert_int_equal(id_index_create(dir, &index, &err), 0);
-    put(index, "a", 1, false);
+    struct id_index *index = id_index_create(dir);
+    char id[32];
+    for (int i = 0; i <= FIRST_MAX; i++) {
+        snprintf(id, sizeof(id), "job-%d", i);
+        put(index, id, 1, false);
+    }
     assert_int_equal(rmdir(dir), 0); /* it is empty */
-    assert_int_equal(get(index, "a"), 1);
+    assert_int_equal(get(index, "job-5"), 1);
     id_index_destroy(index);
 }
 
 static void a_directory_that_does_not_exist_is_told(void **state)
 {
     (void)state;
-    struct id_index *index = NULL;
+    struct id_index *index = id_index_create("/tmp/there/is/none");
     struct err err = {0};
-    assert_int_equal(id_index_create("/tmp/there/is/none", &index, &err), ERR_STORAGE);
-    assert_null(index);
+    uint64_t previous;
+    char id[32];
+    for (int i = 0; i < FIRST_MAX; i++) {
+        snprintf(id, sizeof(id), "job-%d", i);
+        put(index, id, 1, false);
+    }
+    assert_int_equal(id_index_put(index, "one more", 1, false, &previous, &err), ERR_STORAGE);
     assert_string_equal(err.message,
                         "/tmp/there/is/none: cannot make the temporary index of job ids: "
                         "No such file or directory");
+    id_index_destroy(index);
 }
 
 /* A limit of the file size stands for a full disk. */
