@@ -621,7 +621,8 @@ static long peak_kb(void)
     return usage.ru_maxrss;
 }
 
-/* After the first tenth the peak does not rise: 2 MB is what the allocator may round. */
+/* After the first tenth the peak does not rise: 6 MB is what the first digest loads and the allocator rounds, a
+ * small part of the 57 MB of an hour. */
 static void check_flat(const struct audio_spec *spec, int seconds)
 {
     enum { RATE = 8000 };
@@ -639,7 +640,7 @@ static void check_flat(const struct audio_spec *spec, int seconds)
             early = peak_kb();
     }
     assert_int_equal(sink_finish(sink, &info, &err), 0);
-    if (!MEMORY_IS_INSTRUMENTED && peak_kb() - early > 2048)
+    if (!MEMORY_IS_INSTRUMENTED && peak_kb() - early > 6144)
         fail_msg("%s: peak memory rose by %ld KB", audio_format_names[spec->format],
                  peak_kb() - early);
     assert_true(info.duration_s == seconds);
