@@ -1,6 +1,7 @@
 /* A result and its JSON: the only place that knows how an outcome looks outside. */
 #include "job/job.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,8 +46,17 @@ static void write_integer(struct str *out, const char *key, uint64_t number)
 
 static void write_rounded(struct str *out, const char *key, int decimals, double number)
 {
+    /* In integers, which print several times faster: a result has a dozen of these, and more for its words. */
+    static const uint64_t scales[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
+    double scaled = number * (double)scales[decimals] + 0.5;
     write_key(out, key);
-    str_printf(out, "%.*f", decimals, number);
+    if (!(scaled >= 0 && scaled < 9e15)) {
+        str_printf(out, "%.*f", decimals, number);
+        return;
+    }
+    uint64_t whole = (uint64_t)scaled / scales[decimals],
+             rest = (uint64_t)scaled % scales[decimals];
+    str_printf(out, "%" PRIu64 ".%0*" PRIu64, whole, decimals, rest);
 }
 
 static void write_list(struct str *out, const char *key, const struct text_list *list)

@@ -488,7 +488,7 @@ static const char batch_doc[] =
     "Speak every job of a file.\v"
     "A job is an object such as {\"id\": \"a1\", \"text\": \"Hello.\", \"voice\": \"slt\", "
     "\"format\": \"flac\"}; "
-    "configs/REFERENCE.md lists all fields. Its audio becomes DIR/ID.FORMAT, or what its output "
+    "configs/JOBS.md lists all fields. Its audio becomes DIR/ID.FORMAT, or what its output "
     "says. "
     "DIR/results.jsonl gets one line per job as it ends. A job that is wrong or fails does not "
     "stop the others.\n\n"

@@ -49,18 +49,18 @@ static int lock_fd(int fd)
     return result;
 }
 
-/* Opens the file as it is now and locks it; a file that was replaced while we waited is opened anew. */
+/* Opens the file as it is now and locks it; a file that was replaced while we waited, and so has no name any more, is
+ * opened anew. */
 static int lock_file(struct journal *journal, struct err *err)
 {
     for (;;) {
-        struct stat ours, named;
+        struct stat info;
         if (journal->fd < 0)
             journal->fd = open(journal->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-        if (journal->fd < 0 || lock_fd(journal->fd) != 0 || fstat(journal->fd, &ours) != 0)
+        if (journal->fd < 0 || lock_fd(journal->fd) != 0 || fstat(journal->fd, &info) != 0)
             return io_error(journal, err);
-        if (stat(journal->path, &named) == 0 && named.st_dev == ours.st_dev &&
-            named.st_ino == ours.st_ino) {
-            journal->size = ours.st_size;
+        if (info.st_nlink > 0) {
+            journal->size = info.st_size;
             return 0;
         }
         close(journal->fd);
