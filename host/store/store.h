@@ -16,11 +16,17 @@ struct store;
  * temporary folders (".voxhost-XXXXXX", known by the lock that died with them). */
 int store_open(const char *dir, struct store **store, struct err *err);
 
+/* Says which part of the work of this folder this run does, until store_close or its death: part `index` of
+ * `count`, {0, 1} being all of it. ERR_INVALID when a living run claims a part that overlaps: with the same
+ * count, the same index; with another count, any. A run that claims nothing is in nobody's way. */
+int store_claim(struct store *store, uint64_t index, uint64_t count, struct err *err);
+
 /* A new temporary path; the file is not made. The caller's. */
 char *store_temp(struct store *store);
 
-/* Renames `temp` to `name`, a path inside the directory (fs_path_is_inside); folders are made. Replaces
- * what was there. On failure `temp` is removed. `final`: the absolute path, the caller's; NULL: not wanted. */
+/* Renames `temp` to `name`, a path inside the directory (fs_path_is_inside) that no symbolic link leads out
+ * of; folders are made. Replaces what was there. On failure `temp` is removed. `final`: the absolute path, the
+ * caller's; NULL: not wanted. */
 int store_commit(struct store *store, const char *temp, const char *name, char **final,
                  struct err *err);
 

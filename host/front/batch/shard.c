@@ -1,7 +1,8 @@
 /* Which part of a job file is ours; see shard.h. Knows the variables of schedulers, not what a job is.
  *
- * Sources of the names: Slurm's "Job Array Support"; Kubernetes' "Indexed Job" (the index only: the count
- * must be handed in by the user); AWS Batch's "job environment variables"; RunPod's "Instant Clusters".
+ * Sources of the names: Slurm's "Job Array Support" and srun(1); Kubernetes' "Indexed Job" (the index only:
+ * the count must be handed in by the user); AWS Batch's "job environment variables"; RunPod's "Instant
+ * Clusters".
  */
 #include "front/batch/shard.h"
 
@@ -23,6 +24,7 @@ struct scheduler {
     const char *last;      /* index of the last task */
     const char *step;      /* from one task to the next; NULL: 1 */
     const char *advice;    /* what to do when the count is missing */
+    bool only_many;        /* says nothing when the count is 1 or missing */
 };
 
 static const struct scheduler schedulers[] = {
@@ -33,6 +35,12 @@ static const struct scheduler schedulers[] = {
      .last = "SLURM_ARRAY_TASK_MAX",
      .step = "SLURM_ARRAY_TASK_STEP",
      .advice = "start it by sbatch --array"},
+    /* An sbatch script itself has the index 0 and the count too, but is no step: it is the only one. */
+    {.name = "srun",
+     .marker = "SLURM_STEP_ID",
+     .index = "SLURM_PROCID",
+     .counts = {"SLURM_NTASKS"},
+     .only_many = true},
     {.name = "Kubernetes",
      .index = "JOB_COMPLETION_INDEX",
      .counts = {"JOB_COMPLETIONS", "COMPLETIONS"},
@@ -155,8 +163,9 @@ static int fail_unknown(struct err *err)
 {
     struct str names = {0};
     for (size_t i = 0; i < sizeof(schedulers) / sizeof(schedulers[0]); i++)
-        str_printf(&names, ", %s with %s (%s)", schedulers[i].index, schedulers[i].counts[0],
-                   schedulers[i].name);
+        str_printf(&names, ", %s with %s%s%s%s (%s)", schedulers[i].index, schedulers[i].counts[0],
+                   schedulers[i].only_many ? " above 1" : "", schedulers[i].marker ? " and " : "",
+                   schedulers[i].marker ? schedulers[i].marker : "", schedulers[i].name);
     err_set(err, ERR_INVALID, NULL,
             "--shard auto: no variable tells which shard this is, expected " GENERIC_NAME "=I/N%s",
             str_text(&names));
@@ -164,16 +173,21 @@ static int fail_unknown(struct err *err)
     return ERR_INVALID;
 }
 
+static bool applies(const struct scheduler *s, const struct source *source)
+{
+    const char *count = find(source, s->counts[0]);
+    return find(source, s->index) && (!s->marker || find(source, s->marker)) &&
+           (!s->only_many || (count && strcmp(count, "1") != 0));
+}
+
 static int parse_auto(const struct source *source, struct shard *shard, struct err *err)
 {
     const char *generic = find(source, GENERIC_NAME);
     if (generic)
         return parse_pair(GENERIC_NAME, generic, shard, err);
-    for (size_t i = 0; i < sizeof(schedulers) / sizeof(schedulers[0]); i++) {
-        const struct scheduler *s = &schedulers[i];
-        if (find(source, s->index) && (!s->marker || find(source, s->marker)))
-            return from_scheduler(s, source, shard, err);
-    }
+    for (size_t i = 0; i < sizeof(schedulers) / sizeof(schedulers[0]); i++)
+        if (applies(&schedulers[i], source))
+            return from_scheduler(&schedulers[i], source, shard, err);
     return fail_unknown(err);
 }
 

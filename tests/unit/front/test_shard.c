@@ -101,6 +101,39 @@ static void auto_reads_slurm(void **state)
     assert_shard("auto", VARIABLES("SLURM_ARRAY_TASK_ID=0", "SLURM_ARRAY_TASK_COUNT=1"), 0, 1);
 }
 
+static void auto_reads_the_tasks_of_srun(void **state)
+{
+    (void)state;
+    assert_shard("auto", VARIABLES("SLURM_STEP_ID=0", "SLURM_PROCID=0", "SLURM_NTASKS=3"), 0, 3);
+    assert_shard("auto", VARIABLES("SLURM_STEP_ID=0", "SLURM_PROCID=2", "SLURM_NTASKS=3"), 2, 3);
+    assert_shard("auto",
+                 VARIABLES("SLURM_STEP_ID=0", "SLURM_PROCID=1", "SLURM_NTASKS=3",
+                           "SLURM_ARRAY_TASK_ID=4", "SLURM_ARRAY_TASK_COUNT=5"),
+                 4, 5);
+    assert_shard("auto",
+                 VARIABLES("SLURM_STEP_ID=0", "SLURM_PROCID=0", "SLURM_NTASKS=1",
+                           "JOB_COMPLETION_INDEX=2", "JOB_COMPLETIONS=3"),
+                 2, 3);
+    assert_refused("auto", VARIABLES("SLURM_STEP_ID=0", "SLURM_PROCID=3", "SLURM_NTASKS=3"),
+                   "SLURM_PROCID=3 is not one of 3");
+    assert_refused("auto", VARIABLES("SLURM_STEP_ID=0", "SLURM_PROCID=0", "SLURM_NTASKS=x"),
+                   "SLURM_NTASKS: expected a number");
+}
+
+static void one_task_of_srun_or_an_sbatch_script_tells_nothing(void **state)
+{
+    (void)state;
+    assert_refused("auto", VARIABLES("SLURM_STEP_ID=0", "SLURM_PROCID=0", "SLURM_NTASKS=1"),
+                   "no variable tells");
+    assert_refused("auto", VARIABLES("SLURM_STEP_ID=0", "SLURM_PROCID=0"), "no variable tells");
+    assert_refused("auto", VARIABLES("SLURM_JOB_ID=7", "SLURM_PROCID=0", "SLURM_NTASKS=4"),
+                   "no variable tells");
+    assert_refused(
+        "auto",
+        VARIABLES("SLURM_STEP_ID=0", "SLURM_PROCID=0", "SLURM_NTASKS=4", "SLURM_ARRAY_TASK_ID=1"),
+        "SLURM_ARRAY_TASK_COUNT is not");
+}
+
 static void a_slurm_array_with_gaps_is_refused_by_each_of_its_tasks(void **state)
 {
     (void)state;
@@ -160,9 +193,12 @@ static void an_index_without_a_count_names_the_missing_variable(void **state)
 static void no_variable_names_them_all(void **state)
 {
     (void)state;
-    static const char *const names[] = {"VOXHOST_SHARD=I/N", "SLURM_ARRAY_TASK_ID",
-                                        "JOB_COMPLETION_INDEX", "AWS_BATCH_JOB_ARRAY_INDEX",
-                                        "NODE_RANK"};
+    static const char *const names[] = {"VOXHOST_SHARD=I/N",
+                                        "SLURM_ARRAY_TASK_ID",
+                                        "SLURM_PROCID with SLURM_NTASKS above 1 and SLURM_STEP_ID",
+                                        "JOB_COMPLETION_INDEX",
+                                        "AWS_BATCH_JOB_ARRAY_INDEX",
+                                        "NODE_RANK with NUM_NODES and RUNPOD_POD_ID (RunPod)"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         assert_refused("auto", NOTHING, names[i]);
         assert_refused("auto", VARIABLES("NODE_RANK=0", "NUM_NODES=2"), names[i]); /* no RunPod */
@@ -226,6 +262,8 @@ int main(void)
         cmocka_unit_test(counts_from_zero_and_from_one_both_cover),
         cmocka_unit_test(what_is_no_shard_is_refused),
         cmocka_unit_test(auto_reads_slurm),
+        cmocka_unit_test(auto_reads_the_tasks_of_srun),
+        cmocka_unit_test(one_task_of_srun_or_an_sbatch_script_tells_nothing),
         cmocka_unit_test(a_slurm_array_with_gaps_is_refused_by_each_of_its_tasks),
         cmocka_unit_test(auto_reads_the_other_schedulers),
         cmocka_unit_test(auto_takes_the_generic_variable_first_and_slurm_before_others),
