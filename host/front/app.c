@@ -1,6 +1,7 @@
 /* What the verbs share; see app.h. */
 #include "front/app.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,9 +102,26 @@ int app_open(struct app *app, const struct app_arguments *arguments)
     return 0;
 }
 
-void app_open_models(struct app *app)
+int app_open_models(struct app *app)
 {
+    struct problems problems = {.file = app->manifest->file};
+    struct str report = {0};
     app->models = models_create(app->manifest, &app->log);
+    bool good = models_check_options(app->models, &problems);
+    problems_print(&problems, &report);
+    fs_write_all(STDERR_FILENO, str_text(&report), report.len);
+    str_finish(&report);
+    problems_finish(&problems);
+    return good ? 0 : EXIT_WRONG_USE;
+}
+
+int app_take_stdout(void)
+{
+    int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (fd < 0)
+        return STDOUT_FILENO;
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    return fd;
 }
 
 int app_close(struct app *app, int exit_code)

@@ -44,8 +44,12 @@ int app_read_manifest(const struct app_arguments *arguments, struct manifest **m
                       struct str *report);
 /* Reads the manifest and sets up the log; prints every problem of a wrong one to stderr. 0, or the exit code. */
 int app_open(struct app *app, const struct app_arguments *arguments);
-/* Opens the plugins of all models, loads nothing. */
-void app_open_models(struct app *app);
+/* Opens the plugins of all models, loads nothing. Prints every wrong load option and job default to stderr.
+ * 0, or the exit code; the models are there in both cases. */
+int app_open_models(struct app *app);
+/* A descriptor of standard output for us alone; what plugins and their libraries print there goes to standard error from
+ * now on, so that it spoils neither audio nor JSON. Before any plugin is opened. */
+int app_take_stdout(void);
 /* Frees. When a plugin never came back, ends the process at once with `exit_code`, else returns it. */
 int app_close(struct app *app, int exit_code);
 

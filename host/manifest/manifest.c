@@ -157,14 +157,32 @@ static const char *folder_from(const struct manifest_input *input, const char *v
     return path && path[0] == '/' ? path : NULL;
 }
 
+/* Could we write in `dir`, or make it below what is there already? */
+static bool is_usable(const char *dir)
+{
+    char *path = mem_copy_string(dir);
+    while (access(path, F_OK) != 0 && strcmp(path, "/") != 0) {
+        char *above = fs_dir_of(path);
+        free(path);
+        path = above;
+    }
+    bool usable = access(path, W_OK | X_OK) == 0;
+    free(path);
+    return usable;
+}
+
+/* A user without a home of its own, as containers have, gets a folder in /tmp. */
 static char *builtin_dir(const struct manifest_input *input)
 {
     const char *folder = folder_from(input, "XDG_CACHE_HOME");
     if (folder)
         return fs_absolute(folder, "voxhost");
     folder = folder_from(input, "HOME");
-    return folder ? fs_absolute(folder, ".cache/voxhost")
-                  : str_format("/tmp/voxhost-%lu", (unsigned long)getuid());
+    char *dir = folder ? fs_absolute(folder, ".cache/voxhost") : NULL;
+    if (dir && is_usable(dir))
+        return dir;
+    free(dir);
+    return str_format("/tmp/voxhost-%lu", (unsigned long)getuid());
 }
 
 int manifest_load(const struct manifest_input *input, struct manifest **out, struct str *report)
@@ -221,6 +239,32 @@ const struct manifest_model *manifest_model_find(const struct manifest *m, const
                 return model;
     }
     return NULL;
+}
+
+/* Whether `node` is where `value` came from; the command line may have laid another one over it. */
+static bool is_source_of(const struct yaml_node *node, const cJSON *value)
+{
+    cJSON *read = yaml_to_json(node);
+    bool same = cJSON_Compare(read, value, true);
+    cJSON_Delete(read);
+    return same;
+}
+
+void manifest_place(const struct manifest *m, const struct manifest_model *model,
+                    const char *section, const char *name, int *line, int *column)
+{
+    const struct yaml_node *models = yaml_get(yaml_root(m->private_parts->doc), "models");
+    const struct yaml_node *map = yaml_get(models->items[model - m->models], section);
+    const cJSON *values = strcmp(section, "options") == 0 ? model->options : model->defaults;
+    *line = model->line;
+    *column = model->column;
+    for (size_t i = 0; map && map->kind == YAML_MAP && i < map->count; i++) {
+        if (strcmp(map->keys[i]->text, name) == 0 &&
+            is_source_of(map->items[i], json_get(values, name))) {
+            *line = map->keys[i]->line;
+            *column = map->keys[i]->column;
+        }
+    }
 }
 
 void manifest_embedded(struct str *out)

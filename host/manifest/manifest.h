@@ -13,6 +13,7 @@
 #define MANIFEST_MODELS_MAX 64
 #define MANIFEST_ALIASES_MAX 32
 #define MANIFEST_SESSIONS_MAX 256
+#define MANIFEST_CONCURRENCY_MAX 1024 /* threads; the command line may not ask for more either */
 #define MODEL_TYPE_SIZE_MAX 64 /* [A-Za-z0-9][A-Za-z0-9._-]*; unique without regard to case */
 
 enum value_source { SOURCE_DEFAULT, SOURCE_ENVIRONMENT, SOURCE_MANIFEST, SOURCE_COMMAND_LINE };
@@ -96,6 +97,11 @@ void manifest_destroy(struct manifest *m);
 
 /* The model of that name or alias, without regard to case, or NULL. */
 const struct manifest_model *manifest_model_find(const struct manifest *m, const char *name);
+
+/* Where the option `name` of the model's map `section` ("options", "defaults") stands in the file. For a value
+ * that the command line gave: where the model stands. */
+void manifest_place(const struct manifest *m, const struct manifest_model *model,
+                    const char *section, const char *name, int *line, int *column);
 
 /* Appends the effective value of every key with where it came from: YAML with comments for people, or
  * JSON. Secrets are shown as "***": keys marked so, and model options whose name ends in key, token,

@@ -64,11 +64,10 @@ static int check_options(struct model *model, struct err *err)
     struct err why = {0};
     if (options_check(plugin_load_schema(model->entry), model->config->options, NULL, false,
                       &model->options, &why) != 0)
-        return err_set(err, ERR_MODEL_FAILED, why.field, "%s: %s", why.field, why.message);
+        return err_set(err, ERR_MODEL_FAILED, NULL, "%s: %s", why.field, why.message);
     if (options_check(plugin_job_schema(model->entry), model->config->defaults, NULL, false,
                       &defaults, &why) != 0)
-        return err_set(err, ERR_MODEL_FAILED, why.field, "defaults: %s: %s", why.field,
-                       why.message);
+        return err_set(err, ERR_MODEL_FAILED, NULL, "defaults: %s: %s", why.field, why.message);
     option_set_finish(&defaults);
     return 0;
 }
@@ -125,6 +124,48 @@ struct models *models_create(const struct manifest *manifest, const struct log *
     return models;
 }
 
+static bool check_members(const struct models *models, size_t index, const char *section,
+                          struct problems *problems)
+{
+    const struct model *model = &models->items[index];
+    bool is_load = strcmp(section, "options") == 0;
+    struct option_schema schema =
+        is_load ? plugin_load_schema(model->entry) : plugin_job_schema(model->entry);
+    cJSON *given = is_load ? model->config->options : model->config->defaults, *member;
+    bool good = true;
+    cJSON_ArrayForEach(member, given)
+    {
+        struct option_set set;
+        struct err err = {0};
+        cJSON *single = cJSON_CreateObject();
+        cJSON_AddItemReferenceToObject(single, member->string, member);
+        if (options_check(schema, single, NULL, false, &set, &err) == 0) {
+            option_set_finish(&set);
+        } else {
+            int line, column;
+            manifest_place(models->manifest, model->config, section, member->string, &line,
+                           &column);
+            problems_add(problems, line, column, "models[%zu].%s.%s: %s", index, section,
+                         member->string, err.message);
+            good = false;
+        }
+        cJSON_Delete(single);
+    }
+    return good;
+}
+
+bool models_check_options(const struct models *models, struct problems *problems)
+{
+    bool good = true;
+    for (size_t i = 0; i < models->count; i++) {
+        if (!models->items[i].entry)
+            continue;
+        good = check_members(models, i, "options", problems) && good;
+        good = check_members(models, i, "defaults", problems) && good;
+    }
+    return good;
+}
+
 void models_watch(struct models *models, void (*changed)(void *arg), void *arg)
 {
     pthread_mutex_lock(&models->watch_lock);
@@ -152,7 +193,7 @@ static int initialise(struct model *model, struct vox_model **handle, struct err
     if (model_cache_prepare(model, err) != 0)
         return err->code;
     plugin_lock(model->plugin);
-    crash_enter("plugin \"%s\" (model \"%s\") in init", model->entry->id, model_name(model));
+    crash_enter(NULL, "plugin \"%s\" (model \"%s\") in init", model->entry->id, model_name(model));
     int32_t code = model->entry->init(&model->host, &model->load, handle, &error);
     crash_leave();
     plugin_unlock(model->plugin);
@@ -264,6 +305,7 @@ void model_fail(struct model *model, const struct err *why)
 {
     pthread_mutex_lock(&model->lock);
     model->state = MODEL_FAILED;
+    model->all_lost = false;
     model->why = *why;
     model->why.code = ERR_MODEL_FAILED;
     pthread_mutex_unlock(&model->lock);
@@ -287,7 +329,8 @@ static bool unload(struct model *model)
         model_close_session(model, model->idle[i]);
     if (model->handle) {
         plugin_lock(model->plugin);
-        crash_enter("plugin \"%s\" (model \"%s\") in fini", model->entry->id, model_name(model));
+        crash_enter(NULL, "plugin \"%s\" (model \"%s\") in fini", model->entry->id,
+                    model_name(model));
         model->entry->fini(model->handle);
         crash_leave();
         plugin_unlock(model->plugin);

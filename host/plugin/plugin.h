@@ -85,6 +85,9 @@ struct session {
  * nothing. A model whose plugin or options are wrong is FAILED from the start, with the reason.
  * `manifest` and `log` are borrowed until models_destroy. */
 struct models *models_create(const struct manifest *manifest, const struct log *log);
+/* Checks each load option and each job default of every model whose plugin could be opened by itself, and
+ * adds all that are wrong, with their places in the manifest. False when any is. */
+bool models_check_options(const struct models *models, struct problems *problems);
 /* `changed` is called, from any thread, whenever a model or a session may have become free, and not any more
  * once models_watch(models, NULL, NULL) has returned. It must not call this. */
 void models_watch(struct models *models, void (*changed)(void *arg), void *arg);
@@ -117,7 +120,8 @@ enum model_reservation { MODEL_RESERVED, MODEL_BUSY, MODEL_WAIT };
 /* Reserves the right to one session: MODEL_RESERVED, MODEL_BUSY when all are in use, MODEL_WAIT when the model
  * is not loaded yet (loading starts), or a negative code when it failed. Never blocks. */
 int model_reserve(struct model *model, struct err *err);
-/* After MODEL_RESERVED: an idle session, or a new one. On failure the reservation is given back. */
+/* After MODEL_RESERVED: an idle session, or a new one. On failure session->handle is NULL, and the reservation still has
+ * to be given back: by session_give with SESSION_DISCARD. */
 int session_take(struct model *model, struct session *session, struct err *err);
 
 enum session_fate {

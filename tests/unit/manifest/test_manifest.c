@@ -260,7 +260,7 @@ static void wrong_environment_value_names_the_variable(void **state)
                 "not expanded: use ${HOME})\n"
                 "m.yaml: environment variable VOXHOST_LOG_LEVEL: expected one of debug, info, "
                 "warn, error, got \"loud\"\n"
-                "m.yaml: environment variable VOXHOST_CONCURRENCY: expected integer 0..4096, got "
+                "m.yaml: environment variable VOXHOST_CONCURRENCY: expected integer 0..1024, got "
                 "\"many\"\n");
     const char *bytes[] = {"VOXHOST_CACHE=/a\xff", NULL};
     refuse_with(MODEL, bytes, NULL, 0,
@@ -322,7 +322,7 @@ static void wrong_settings_are_refused(void **state)
     set_refused("host.log_levle=debug",
                 "m.yaml: --set host.log_levle: unknown key (did you mean \"log_level\"?)\n");
     set_refused("host.concurrency=\"2\"", "m.yaml: --set host.concurrency: expected integer "
-                                          "0..4096, got \"\\\"2\\\"\"\n");
+                                          "0..1024, got \"\\\"2\\\"\"\n");
     set_refused("nonsense", "m.yaml: --set nonsense: expected KEY=VALUE\n");
     set_refused("=x", "m.yaml: --set =x: expected KEY=VALUE\n");
     set_refused("version=1", "m.yaml: --set version: can only be said in the manifest\n");
@@ -362,6 +362,48 @@ static void sources_of_model_keys_are_kept(void **state)
 }
 
 /* --- the embedded manifest --- */
+
+static void check_place(const struct manifest *m, size_t model, const char *section,
+                        const char *name, int line, int column)
+{
+    int got_line = -1, got_column = -1;
+    manifest_place(m, &m->models[model], section, name, &got_line, &got_column);
+    if (got_line != line || got_column != column)
+        fail_msg("models[%zu].%s.%s: at %d:%d, not %d:%d", model, section, name, got_line,
+                 got_column, line, column);
+}
+
+static void places_of_options_are_known(void **state)
+{
+    (void)state;
+    const char *const overrides[] = {"models.a.options.steps=2", "models.a.options.new=1",
+                                     "models.b.defaults.speed=3"};
+    struct manifest *m = parse_with("version: 1\n"
+                                    "models:\n"
+                                    "  - model_type: a\n"
+                                    "    plugin: p.so\n"
+                                    "    options: &shared\n"
+                                    "      steps: 1\n"
+                                    "      voice: x\n"
+                                    "    defaults: {speed: 1,  voice: y}\n"
+                                    "  - model_type: b\n"
+                                    "    plugin: p.so\n"
+                                    "    options:\n"
+                                    "      <<: *shared\n"
+                                    "      voice: z\n"
+                                    "  - {model_type: c, plugin: p.so}\n",
+                                    NULL, overrides, 3);
+    check_place(m, 0, "options", "voice", 7, 7);
+    check_place(m, 0, "defaults", "speed", 8, 16);
+    check_place(m, 0, "defaults", "voice", 8, 27);
+    check_place(m, 0, "options", "steps", 3, 5); /* from the command line */
+    check_place(m, 0, "options", "new", 3, 5);
+    check_place(m, 1, "options", "steps", 6, 7); /* merged */
+    check_place(m, 1, "options", "voice", 13, 7);
+    check_place(m, 1, "defaults", "speed", 9, 5);
+    check_place(m, 2, "options", "voice", 14, 5);
+    manifest_destroy(m);
+}
 
 static void embedded_manifest_serves_flite_from_a_users_cache(void **state)
 {
@@ -621,6 +663,7 @@ int main(void)
         cmocka_unit_test(command_line_wins_over_manifest_and_environment),
         cmocka_unit_test(wrong_settings_are_refused),
         cmocka_unit_test(sources_of_model_keys_are_kept),
+        cmocka_unit_test(places_of_options_are_known),
         cmocka_unit_test(embedded_manifest_serves_flite_from_a_users_cache),
         cmocka_unit_test(embedded_text_is_configs_default),
         cmocka_unit_test(broken_corpus_is_refused_with_place_and_reason),
