@@ -1,11 +1,13 @@
-/* The verb table. */
+/* The verb table: what `voxhost VERB` runs. Knows no verb from inside. */
 #include "front/front.h"
 
 #include "base/base.h"
 
 #include <argp.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct verb {
     const char *name, *help;
@@ -47,8 +49,21 @@ static int unknown_verb(const char *name)
     return EXIT_WRONG_USE;
 }
 
+/* A standard stream that was closed would lend its number to the next file that is opened, and messages would land
+ * in that file. What takes its place here can neither be read nor written, as if it were closed still. */
+static void hold_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/", O_PATH);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
     argp_err_exit_status = EXIT_WRONG_USE;
     if (argc < 2) {
         print_help(stderr);

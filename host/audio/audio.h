@@ -85,8 +85,8 @@ struct audio_clip {
     uint32_t sample_rate, channels;
 };
 
-/* Decodes what libsndfile reads, by content and not by name. `seconds_max` bounds it. ERR_INVALID when it
- * is no audio, empty, longer, or has samples that are not finite. */
+/* Decodes what libsndfile reads, by content and not by name. `seconds_max` bounds it, and so do 64 Mi samples
+ * (256 MiB). ERR_INVALID when it is no audio, empty, longer, or has samples that are not finite. */
 int audio_decode_file(const char *path, double seconds_max, struct audio_clip *clip,
                       struct err *err);
 int audio_decode_memory(const void *data, size_t len, double seconds_max, struct audio_clip *clip,

@@ -14,6 +14,8 @@
 
 #define RIFF_HEADER_SIZE 12
 #define FIRST_FRAMES UINT64_C(16384)
+#define SAMPLES_MAX \
+    (UINT64_C(64) << 20)  /* 256 MiB: what is compressed well must not take all memory */
 #define MP3_TAIL_MAX 8192 /* what may follow the last frame that is played: tags, padding */
 #define RIFF_SIZE_UNKNOWN 0x7ff00000u /* streams say 0xffffffff, 0x7fffffff or about that */
 
@@ -162,8 +164,10 @@ static int decode_opened(SNDFILE *file, const SF_INFO *info, const struct source
         return err->code;
     clip->sample_rate = (uint32_t)info->samplerate;
     clip->channels = (uint32_t)info->channels;
-    if (read_frames(file, (uint64_t)(seconds_max * info->samplerate), clip, err) != 0 ||
-        check_whole(info, source, clip, err) != 0)
+    uint64_t frames_max = (uint64_t)(seconds_max * info->samplerate);
+    if (frames_max > SAMPLES_MAX / clip->channels)
+        frames_max = SAMPLES_MAX / clip->channels;
+    if (read_frames(file, frames_max, clip, err) != 0 || check_whole(info, source, clip, err) != 0)
         return err->code;
     return check_finite(clip, err);
 }

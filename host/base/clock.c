@@ -25,13 +25,8 @@ void clock_text(char out[CLOCK_TEXT_SIZE])
 
 uint64_t random_u64(void)
 {
-    enum { STOCK = 32 }; /* one call fetches 256 bytes, which the kernel gives whole */
-    static _Thread_local uint64_t stock[STOCK];
-    static _Thread_local unsigned left;
-    if (left == 0) {
-        if (getrandom(stock, sizeof(stock), 0) != (ssize_t)sizeof(stock))
-            abort(); /* cannot fail once the kernel is up */
-        left = STOCK;
-    }
-    return stock[--left];
+    uint64_t value;
+    if (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
+        abort(); /* cannot fail for 8 bytes once the kernel is up */
+    return value;
 }

@@ -3,6 +3,7 @@
  */
 #include "base/crash.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,14 +14,37 @@
 /* Read by the signal handler of the same thread only. */
 static _Thread_local char current[512];
 static _Thread_local volatile sig_atomic_t current_len;
+static _Thread_local const char *current_record;
 
-void crash_enter(const char *format, ...)
+/* Set once, before threads start. */
+static const char *record_path;
+
+/* A stack that has run over leaves no room for its handler. */
+#define HANDLER_STACK_SIZE (64u << 10)
+static _Thread_local char handler_stack[HANDLER_STACK_SIZE];
+static _Thread_local bool has_handler_stack;
+
+void crash_record_to(const char *path)
 {
-    static const char begin[] = "voxhost: fatal: the process was brought down in ",
-                      end[] = "; what is finished is kept, batch --resume goes on\n";
+    record_path = path;
+}
+
+bool crash_records(void)
+{
+    return record_path != NULL;
+}
+
+void crash_enter(const char *record, const char *format, ...)
+{
+    static const char begin[] = "voxhost: fatal: the process was brought down in ", end[] = "\n";
     const size_t room = sizeof(current) - sizeof(end);
     va_list args;
+    if (!has_handler_stack) {
+        const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof(handler_stack)};
+        has_handler_stack = sigaltstack(&stack, NULL) == 0;
+    }
     current_len = 0;
+    current_record = record;
     memcpy(current, begin, sizeof(begin) - 1);
     va_start(args, format);
     vsnprintf(current + sizeof(begin) - 1, room - (sizeof(begin) - 1), format, args);
@@ -38,6 +62,10 @@ void crash_leave(void)
 static void write_line(void)
 {
     ssize_t ignored = write(STDERR_FILENO, current, (size_t)current_len);
+    int fd =
+        current_record && record_path ? open(record_path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+    if (fd >= 0)
+        ignored = write(fd, current_record, strlen(current_record));
     (void)ignored;
 }
 
@@ -60,7 +88,8 @@ static void report_exit(void)
 void crash_install(void)
 {
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    struct sigaction action = {.sa_handler = report, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
+    struct sigaction action = {.sa_handler = report,
+                               .sa_flags = (int)(SA_RESETHAND | SA_NODEFER | SA_ONSTACK)};
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         sigaction(fatal[i], &action, NULL);

@@ -2,11 +2,18 @@
 #ifndef BASE_CRASH_H
 #define BASE_CRASH_H
 
+#include <stdbool.h>
+
 /* Installs the handlers, for faults and for a plugin that calls exit. [main] */
 void crash_install(void);
 
-/* Notes what this thread is about to enter: `plugin "x" (model "y") in init`. Async-signal-safe to report later. */
-__attribute__((format(printf, 1, 2))) void crash_enter(const char *format, ...);
+/* Where crash_enter's record is appended when the process goes down; NULL: nowhere. Borrowed for good. [main] */
+void crash_record_to(const char *path);
+bool crash_records(void);
+
+/* Notes what this thread is about to enter: `plugin "x" (model "y") in init`. `record`: a line for
+ * crash_record_to, with its line end, borrowed until crash_leave; NULL: none. */
+__attribute__((format(printf, 2, 3))) void crash_enter(const char *record, const char *format, ...);
 /* It came back. */
 void crash_leave(void);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -118,34 +119,50 @@ int fs_make_dirs(const char *path, mode_t mode, struct err *err)
     return result;
 }
 
-int fs_read_file(const char *path, size_t size_max, struct str *out, struct err *err)
+/* Until there is something to read, or *stop. A signal may come just before the wait, so the wait is short. */
+static void wait_to_read(int fd, const volatile sig_atomic_t *stop)
+{
+    enum { WAIT_MS = 200 };
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    while (!*stop && poll(&wait, 1, WAIT_MS) <= 0)
+        ;
+}
+
+int fs_read_fd(int fd, const char *name, size_t size_max, const volatile sig_atomic_t *stop,
+               struct str *out, struct err *err)
 {
     enum { BLOCK_SIZE = 1 << 16 };
+    char *block = mem_alloc(BLOCK_SIZE);
     int result = 0;
-    char *block = NULL;
+    for (ssize_t got = 1; result == 0 && got != 0;) {
+        if (stop)
+            wait_to_read(fd, stop);
+        if (stop && *stop) {
+            result = err_set(err, ERR_CANCELLED, NULL, "%s: reading was stopped", name);
+            break;
+        }
+        got = read(fd, block, BLOCK_SIZE);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            result =
+                err_set(err, ERR_INVALID, NULL, "%s: cannot be read: %s", name, strerror(errno));
+        else if ((size_t)got > size_max - out->len)
+            result =
+                err_set(err, ERR_INVALID, NULL, "%s: is larger than %zu bytes", name, size_max);
+        else
+            str_append(out, block, (size_t)got);
+    }
+    free(block);
+    return result;
+}
+
+int fs_read_file(const char *path, size_t size_max, struct str *out, struct err *err)
+{
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set(err, ERR_INVALID, NULL, "%s: cannot be read: %s", path, strerror(errno));
-    block = mem_alloc(BLOCK_SIZE);
-    for (;;) {
-        ssize_t got = read(fd, block, BLOCK_SIZE);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            result =
-                err_set(err, ERR_INVALID, NULL, "%s: cannot be read: %s", path, strerror(errno));
-            break;
-        }
-        if (got == 0)
-            break;
-        if ((size_t)got > size_max - out->len) {
-            result =
-                err_set(err, ERR_INVALID, NULL, "%s: is larger than %zu bytes", path, size_max);
-            break;
-        }
-        str_append(out, block, (size_t)got);
-    }
-    free(block);
+    int result = fs_read_fd(fd, path, size_max, NULL, out, err);
     close(fd);
     return result;
 }

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -26,6 +27,10 @@ bool fs_path_is_inside(const char *path);
 int fs_make_dirs(const char *path, mode_t mode, struct err *err);
 /* Reads a whole regular file, pipe or device of at most `size_max` bytes into `out`. */
 int fs_read_file(const char *path, size_t size_max, struct str *out, struct err *err);
+/* The same from an open descriptor; `name` is for messages. Once *stop is set (NULL: never), also while it waits:
+ * ERR_CANCELLED. */
+int fs_read_fd(int fd, const char *name, size_t size_max, const volatile sig_atomic_t *stop,
+               struct str *out, struct err *err);
 /* Makes or truncates a file with this content. */
 int fs_write_file(const char *path, const void *data, size_t len, struct err *err);
 /* Writes all or fails with -1 and errno. */

@@ -5,6 +5,7 @@
 #include "front/app.h"
 #include "front/front.h"
 #include "plugin/plugin.h"
+#include "voice/voice.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,6 @@
 #define CHILD_ARGS_MAX 32
 #define TIMEOUT_DEFAULT_S 60.0
 #define TIMEOUT_MAX_S 86400.0
-#define VOICE_SECONDS_MAX 600.0
 
 enum key {
     KEY_JSON = 256,

@@ -21,14 +21,15 @@ struct speak {
     struct speak_arguments arguments;
     struct app app;
     struct job *job;
-    struct store *store; /* NULL: a stream */
-    int stream_fd;       /* -1: a file */
-    struct result *result;
+    struct store *store;   /* NULL: a stream */
+    int stdout_fd;         /* see app_take_stdout */
+    int stream_fd;         /* -1: a file */
+    struct result *result; /* set by the runner, read once all is answered */
 };
 
 /* --- From arguments to a job -------------------------------------------------------------------------------------------- */
 
-/* A value of --option as JSON where it reads as a number or boolean, else as text; options_check is loose. */
+/* Values stay text: job_parse reads speak's job loosely, as a row of CSV. The last of a name counts. */
 static void add_option(struct argp_state *state, cJSON *job, const char *argument)
 {
     const char *equals = strchr(argument, '=');
@@ -50,7 +51,8 @@ static int read_text(const struct speak *speak, struct str *text, struct err *er
         return 0;
     }
     int result =
-        fs_read_file("/dev/stdin", (size_t)speak->app.manifest->host.text_bytes_max, text, err);
+        fs_read_fd(STDIN_FILENO, "standard input", (size_t)speak->app.manifest->host.text_bytes_max,
+                   &app_signal, text, err);
     if (result == 0 && text->len && memchr(text->data, '\0', text->len))
         result = err_set(err, ERR_INVALID, "text", "standard input has a NUL byte");
     return result;
@@ -63,7 +65,7 @@ static int choose_output(struct speak *speak, struct err *err)
     struct stat info;
     speak->stream_fd = -1;
     if (strcmp(out, "-") == 0) {
-        speak->stream_fd = STDOUT_FILENO;
+        speak->stream_fd = speak->stdout_fd;
         return 0;
     }
     if (stat(out, &info) == 0 && S_ISDIR(info.st_mode))
@@ -74,9 +76,18 @@ static int choose_output(struct speak *speak, struct err *err)
                    ? 0
                    : err_set(err, ERR_STORAGE, NULL, "-o %s: %s", out, strerror(errno));
     }
+    if (!fs_name_of(out)[0])
+        return err_set(err, ERR_INVALID, NULL, "-o %s: expected the name of a file", out);
     const char *dot = strrchr(fs_name_of(out), '.');
-    int by_name = dot ? audio_format_from(dot + 1) : -1;
+    int by_name = AUDIO_FORMAT_COUNT - 1; /* in any case, as files come from other systems */
+    while (by_name >= 0 && !(dot && text_equal_nocase(dot + 1, audio_format_names[by_name])))
+        by_name--;
     const cJSON *given = json_get(speak->arguments.job, "format");
+    if (dot && by_name < 0 && !given)
+        return err_set(err, ERR_INVALID, "format",
+                       "-o %s: \"%s\" is no format: expected a name that ends in .wav, .flac, "
+                       ".mp3, .ogg, .opus or .pcm, or --format",
+                       out, dot);
     if (by_name >= 0 && !given)
         cJSON_AddStringToObject(speak->arguments.job, "format", audio_format_names[by_name]);
     if (by_name >= 0 && given && strcmp(given->valuestring, audio_format_names[by_name]) != 0)
@@ -96,13 +107,13 @@ static int make_job(struct speak *speak, struct err *err)
         .default_id = "speak",
         .loose = true,
     };
-    int result = read_text(speak, &text, err);
+    int result = choose_output(speak, err);
+    if (result == 0)
+        result = read_text(speak, &text, err);
     if (result == 0) {
         cJSON_AddStringToObject(speak->arguments.job, "text", str_text(&text));
-        result = choose_output(speak, err);
-    }
-    if (result == 0)
         result = job_parse(speak->arguments.job, &context, &speak->job, err);
+    }
     str_finish(&text);
     free(cwd);
     return result;
@@ -128,6 +139,29 @@ static void take_result(struct result *result, void *arg)
     speak->result = result; /* read after runner_wait */
 }
 
+static void print_result(const struct speak *speak)
+{
+    const struct result *result = speak->result;
+    struct str out = {0};
+    int fd = speak->stream_fd == speak->stdout_fd ? STDERR_FILENO : speak->stdout_fd;
+    if (speak->arguments.json) {
+        result_write(result, &out);
+        str_putc(&out, '\n');
+    } else if (result->err.code != ERR_NONE) {
+        app_complain(&result->err);
+    } else {
+        for (size_t i = 0; i < result->warnings.count; i++)
+            log_write(&speak->app.log, LOG_WARN, "speak", result->warnings.items[i], NULL, 0);
+        if (fd == speak->stdout_fd)
+            str_printf(&out, "%s: %.2f s, %u Hz, %s, seed %lld, rtf %.3f\n", speak->arguments.out,
+                       result->audio.duration_s, result->audio.sample_rate, result->model_type,
+                       (long long)result->seed, result_rtf(result));
+    }
+    fs_write_all(fd, str_text(&out), out.len); /* the audio is what counts */
+    str_finish(&out);
+}
+
+/* False when a plugin never came back: then the process should end by _exit. */
 static bool run(struct speak *speak)
 {
     struct runner_options options = {
@@ -150,32 +184,13 @@ static bool run(struct speak *speak)
         ;
     if (app_signal) {
         runner_drop_queued(runner);
-        runner_cancel(runner);
-        runner_wait(runner, CLOCK_NEVER);
+        if (!runner_stop(runner))
+            return false; /* nothing is printed: a result may be coming just now */
     }
-    return runner_destroy(runner);
-}
-
-static void print_result(const struct speak *speak)
-{
-    const struct result *result = speak->result;
-    struct str out = {0};
-    int fd = speak->stream_fd == STDOUT_FILENO ? STDERR_FILENO : STDOUT_FILENO;
-    if (speak->arguments.json) {
-        result_write(result, &out);
-        str_putc(&out, '\n');
-    } else if (result->err.code != ERR_NONE) {
-        app_complain(&result->err);
-    } else {
-        for (size_t i = 0; i < result->warnings.count; i++)
-            log_write(&speak->app.log, LOG_WARN, "speak", result->warnings.items[i], NULL, 0);
-        if (fd == STDOUT_FILENO)
-            str_printf(&out, "%s: %.2f s, %u Hz, %s, seed %lld, rtf %.3f\n", speak->arguments.out,
-                       result->audio.duration_s, result->audio.sample_rate, result->model_type,
-                       (long long)result->seed, result_rtf(result));
-    }
-    fs_write_all(fd, str_text(&out), out.len); /* the audio is what counts */
-    str_finish(&out);
+    bool all_back = runner_destroy(runner);
+    if (speak->result)
+        print_result(speak);
+    return all_back;
 }
 
 static int exit_code_of(const struct speak *speak)
@@ -198,10 +213,14 @@ static int exit_code_of(const struct speak *speak)
 static int run_all(struct speak *speak, bool *all_back)
 {
     struct err err = {0};
-    app_open_models(&speak->app);
+    if (app_open_models(&speak->app) != 0)
+        return EXIT_WRONG_USE;
     int result = make_job(speak, &err);
     if (result != 0) {
-        app_complain(&err);
+        speak->result = result_refused("speak", 0, &err);
+        print_result(speak);
+        if (result == ERR_CANCELLED)
+            return EXIT_SIGNAL + app_signal;
         return result == ERR_MODEL_FAILED ? EXIT_MODEL_FAILED : EXIT_WRONG_USE;
     }
     if (open_store(speak, &err) != 0) {
@@ -209,8 +228,6 @@ static int run_all(struct speak *speak, bool *all_back)
         return EXIT_JOBS_FAILED;
     }
     *all_back = run(speak);
-    if (speak->result)
-        print_result(speak);
     return exit_code_of(speak);
 }
 
@@ -317,6 +334,7 @@ int verb_speak(int argc, char **argv)
     speak.arguments.job = cJSON_CreateObject();
     app_parse(&argp, "speak", argc, argv, &speak.arguments);
     app_catch_signals();
+    speak.stdout_fd = app_take_stdout();
     crash_install();
     int exit_code = app_open(&speak.app, &speak.arguments.common);
     if (exit_code == 0 && speak.app.log.level == LOG_INFO)
@@ -326,7 +344,7 @@ int verb_speak(int argc, char **argv)
     store_close(speak.store);
     if (!all_back)
         _exit(exit_code);
-    if (speak.stream_fd > STDOUT_FILENO)
+    if (speak.stream_fd >= 0 && speak.stream_fd != speak.stdout_fd)
         close(speak.stream_fd);
     job_destroy(speak.job);
     result_destroy(speak.result);

@@ -189,13 +189,12 @@ static void job_warn(const struct vox_job *job, struct vox_str message)
 
 /* --- Creation ------------------------------------------------------------------------------------------------------ */
 
-struct attempt *attempt_create(const struct job *job, const struct runner_options *runner,
-                               const struct session *session)
+struct attempt *attempt_create(const struct job *job, const struct runner_options *runner)
 {
     struct attempt *attempt = mem_alloc(sizeof(*attempt));
     attempt->job = job;
     attempt->runner = runner;
-    attempt->session = *session;
+    attempt->session.model = job->model;
     attempt->begun = clock_now();
     pthread_mutex_init(&attempt->lock, NULL);
     attempt->abi = (struct vox_job){
@@ -297,6 +296,19 @@ static int open_sink(struct attempt *attempt, struct err *err)
     return sink_open_file(attempt->temp, &attempt->job->spec, &attempt->sink, err);
 }
 
+/* What stands in results.jsonl for a job that brought the process down: short, since it is made for every job. */
+static void write_crash_record(const struct job *job, struct str *out)
+{
+    str_puts(out, "{\"id\":");
+    json_write_string(out, job->id, strlen(job->id));
+    str_puts(out, ",\"status\":\"error\",\"model_type\":\"");
+    str_puts(out, model_name(job->model));
+    str_puts(out, "\",\"error\":{\"code\":\"internal\",\"message\":\"" JOB_CRASHED_MESSAGE
+                  "\",\"retryable\":false},\"crashed\":true,\"job_hash\":\"");
+    str_puts(out, job->hash);
+    str_puts(out, "\"}\n");
+}
+
 static int speak(struct attempt *attempt, enum session_fate *fate, struct err *err)
 {
     struct audio_clip clip = {0};
@@ -310,10 +322,15 @@ static int speak(struct attempt *attempt, enum session_fate *fate, struct err *e
         attempt->voice_ns = clock_now() - begun;
     }
     const struct vox_entry *entry = model_entry(attempt->job->model);
-    crash_enter("plugin \"%s\" (model \"%s\", job \"%s\")", entry->id,
-                model_name(attempt->job->model), attempt->job->id);
+    struct str record = {0};
+    if (crash_records())
+        write_crash_record(attempt->job, &record);
+    crash_enter(record.data, "plugin \"%s\" (model \"%s\", job \"%s\")%s", entry->id,
+                model_name(attempt->job->model), attempt->job->id,
+                record.len ? "; batch --resume goes on without this job" : "");
     int32_t code = entry->speak(attempt->session.handle, &attempt->abi, &error);
     crash_leave();
+    str_finish(&record);
     attempt->abi.voice = NULL;
     audio_clip_finish(&clip);
     pthread_mutex_lock(&attempt->lock);
@@ -359,6 +376,8 @@ static int store_subtitle(struct attempt *attempt, enum subtitle_format format,
     int code = fs_write_file(temp, str_text(&text), text.len, err);
     if (code == 0)
         code = store_commit(attempt->runner->store, temp, name, NULL, err);
+    else
+        unlink(temp); /* on a full disk what was written of it is needed */
     if (code == 0) {
         struct text_list *list = &result->subtitles;
         list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
@@ -406,11 +425,16 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
 {
     struct err *err = &result->err;
     *fate = SESSION_KEEP;
+    int code = session_take(attempt->job->model, &attempt->session, err);
+    if (code != 0)
+        *fate = SESSION_DISCARD; /* there is only the reservation to give back */
     int64_t begun = clock_now();
     pthread_mutex_lock(&attempt->lock);
-    int code = open_sink(attempt, err);
+    bool go_on = code == 0 && !attempt->detached;
+    if (go_on)
+        code = open_sink(attempt, err);
     pthread_mutex_unlock(&attempt->lock);
-    if (code == 0)
+    if (go_on && code == 0)
         code = speak(attempt, fate, err);
     pthread_mutex_lock(&attempt->lock);
     attempt->closed = true;

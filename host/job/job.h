@@ -65,7 +65,7 @@ void job_reference(struct str *out);
 /* --- A result ------------------------------------------------------------------------------------------ */
 
 struct result {
-    char *id;
+    char *id;         /* NULL: see record */
     char *model_type; /* NULL: never known */
     struct err err;   /* code ERR_NONE: ok */
     bool has_seed;
@@ -81,15 +81,21 @@ struct result {
     } ms;
     char hash[DIGEST_HEX_SIZE]; /* the job's; empty: the job was refused */
     uint64_t line;              /* of the job file; 0: none */
+    uint64_t record;            /* of the job file, from 1, when there is no id */
 };
 
-/* A result for a job that was refused. */
-struct result *result_refused(const char *id, const struct err *err);
+/* A result for a job that was refused; `id` NULL: a record in which no job could be seen, known by its number. */
+struct result *result_refused(const char *id, uint64_t record, const struct err *err);
 /* Appends the result as one JSON object without a line end. */
 void result_write(const struct result *result, struct str *out);
 /* Seconds of work per second of audio; 0 when there is no audio. */
 double result_rtf(const struct result *result);
 void result_destroy(struct result *result);
+
+/* Of a job during which its plugin brought the process down. */
+#define JOB_CRASHED_MESSAGE                                                                      \
+    "its plugin brought the process down; it is not tried again unless the job changes or this " \
+    "line is removed"
 
 /* --- Running -------------------------------------------------------------------------------------------- */
 
@@ -121,6 +127,9 @@ bool runner_wait(struct runner *runner, int64_t deadline);
 size_t runner_drop_queued(struct runner *runner);
 /* Asks what runs to end. */
 void runner_cancel(struct runner *runner);
+/* Asks what runs to end and waits until all is answered. False when a plugin hangs where the watchdog cannot answer
+ * for it (open, close, a write that blocks): then the process should end by _exit, without runner_destroy. */
+bool runner_stop(struct runner *runner);
 /* How far the jobs that run are, as their plugins say, added up: 1.0 is one whole job. */
 double runner_progress(struct runner *runner);
 /* Ends the workers and frees. False when a plugin never came back: then the process should end by _exit. */

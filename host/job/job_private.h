@@ -18,7 +18,7 @@ struct attempt {
     atomic_int stop;          /* enum stop_reason */
     atomic_bool saw_stop;     /* the plugin asked after that: what it wrote may be a part only */
     atomic_uint progress_ppm; /* of one job, in millionths */
-    int64_t begun;            /* clock_now when the session was had */
+    int64_t begun;            /* clock_now */
 
     pthread_mutex_t lock;
     /* guarded by lock */
@@ -38,9 +38,9 @@ struct attempt {
     uint64_t warning_count;
 };
 
-struct attempt *attempt_create(const struct job *job, const struct runner_options *runner,
-                               const struct session *session);
-/* Runs it to the end: voice, speak, encode, store. Fills everything of `result` but the queue's times. `fate` is
+/* The job's model has a session reserved for it. */
+struct attempt *attempt_create(const struct job *job, const struct runner_options *runner);
+/* Runs it to the end: session, voice, speak, encode, store. Fills everything of `result` but the queue's times. `fate` is
  * what to do with the session. False when the attempt was detached meanwhile: then `result` is empty. */
 bool attempt_run(struct attempt *attempt, struct result *result, enum session_fate *fate);
 /* Answers for an attempt whose plugin does not come back; false when it just did, or is inside a write. */

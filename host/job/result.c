@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct result *result_refused(const char *id, const struct err *err)
+struct result *result_refused(const char *id, uint64_t record, const struct err *err)
 {
     struct result *result = mem_alloc(sizeof(*result));
     result->id = mem_copy_string(id);
+    result->record = id ? 0 : record;
     result->err = *err;
     return result;
 }
@@ -138,7 +139,10 @@ void result_write(const struct result *result, struct str *out)
 {
     bool ok = result->err.code == ERR_NONE;
     str_putc(out, '{');
-    write_text(out, "id", result->id);
+    if (result->id)
+        write_text(out, "id", result->id);
+    else
+        str_puts(out, "\"id\":null");
     write_text(out, "status", ok ? "ok" : "error");
     write_text(out, "model_type", result->model_type);
     if (result->has_seed)
@@ -158,6 +162,8 @@ void result_write(const struct result *result, struct str *out)
         write_text(out, "job_hash", result->hash);
     if (result->line)
         write_integer(out, "line", result->line);
+    if (result->record)
+        write_integer(out, "record", result->record);
     str_putc(out, '}');
 }
 

@@ -167,16 +167,14 @@ static void come_back_late(struct worker *worker, struct queued *queued, struct 
 static void run(struct worker *worker, struct queued *queued)
 {
     struct runner *runner = worker->runner;
-    struct session session;
     enum session_fate fate;
     int64_t begun = clock_now();
-    if (queued->err.code != ERR_NONE ||
-        session_take(queued->job->model, &session, &queued->err) != 0) {
+    if (queued->err.code != ERR_NONE) {
         answer_with(runner, queued, &queued->err);
         queued_destroy(queued);
         return;
     }
-    struct attempt *attempt = attempt_create(queued->job, &runner->options, &session);
+    struct attempt *attempt = attempt_create(queued->job, &runner->options);
     struct result *result = attempt_result(queued->job);
     register_attempt(worker, queued, attempt);
     if (!attempt_run(attempt, result, &fate)) {
@@ -184,6 +182,7 @@ static void run(struct worker *worker, struct queued *queued)
         return;
     }
     register_attempt(worker, NULL, NULL);
+    struct session session = attempt->session;
     if (fate == SESSION_KEEP)
         session_give(&session, fate);
     attempt_destroy(attempt);
@@ -271,7 +270,7 @@ static void give_up(struct runner *runner, struct worker *worker)
     enum { RETRY_MS = 100 };
     struct queued *queued = worker->queued;
     struct result *result = attempt_result(queued->job);
-    struct session session = worker->attempt->session;
+    struct session session = {.model = queued->job->model};
     if (!attempt_detach(worker->attempt, result)) {
         worker->asked_at += RETRY_MS * CLOCK_MS; /* it is just coming back, or inside a write */
         result_destroy(result);
@@ -421,6 +420,14 @@ void runner_cancel(struct runner *runner)
     }
     pthread_cond_signal(&runner->watch);
     pthread_mutex_unlock(&runner->lock);
+}
+
+bool runner_stop(struct runner *runner)
+{
+    enum { LATE_S = 2 }; /* for the watchdog, after the grace that a plugin has */
+    int64_t grace = (int64_t)(runner->options.host->cancel_grace_s * CLOCK_S);
+    runner_cancel(runner);
+    return runner_wait(runner, clock_now() + grace + LATE_S * CLOCK_S);
 }
 
 double runner_progress(struct runner *runner)

@@ -18,6 +18,22 @@
 #define VOXHOST_INSTALLED_PLUGINS "../lib/voxhost/plugins"
 #endif
 
+#if UINTPTR_MAX > UINT32_MAX
+#define ELFCLASS_HERE ELFCLASS64
+#else
+#define ELFCLASS_HERE ELFCLASS32
+#endif
+#if defined(__x86_64__)
+#define ELF_MACHINE_HERE EM_X86_64
+#elif defined(__aarch64__)
+#define ELF_MACHINE_HERE EM_AARCH64
+#else
+#define ELF_MACHINE_HERE header.e_machine /* not known: dlopen decides */
+#endif
+
+#define OPTIONS_MAX 1024 /* as vox/plugin.h says */
+#define SPEAKERS_MAX 4096
+
 struct plugin {
     struct plugin *next;
     char *path;
@@ -94,6 +110,9 @@ static bool is_id(const char *text)
 
 static int check_schema(struct option_schema schema, const char *what, struct err *err)
 {
+    if (schema.count > OPTIONS_MAX)
+        return err_set(err, ERR_MODEL_FAILED, NULL, "%u %s options are declared, at most %d",
+                       schema.count, what, OPTIONS_MAX);
     if (schema.count && (!schema.options || schema.stride < sizeof(struct vox_option)))
         return err_set(err, ERR_MODEL_FAILED, NULL,
                        "%u %s options are declared, but not in elements of at least %zu bytes",
@@ -128,6 +147,9 @@ static int check_schema(struct option_schema schema, const char *what, struct er
 
 static int check_speakers(const struct vox_entry *entry, struct err *err)
 {
+    if (entry->speaker_count > SPEAKERS_MAX)
+        return err_set(err, ERR_MODEL_FAILED, NULL, "%u speakers are declared, at most %d",
+                       entry->speaker_count, SPEAKERS_MAX);
     if (entry->speaker_count &&
         (!entry->speakers || entry->speaker_size < sizeof(struct vox_speaker)))
         return err_set(err, ERR_MODEL_FAILED, NULL,
@@ -209,7 +231,7 @@ static int check_elf(const char *path, struct stat *info, struct err *err)
 {
     ElfW(Ehdr) header;
     const char *wrong = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not block */
     if (fd < 0)
         return err_set(err, ERR_MODEL_FAILED, NULL, "%s: cannot be read: %s", path,
                        strerror(errno));
@@ -218,13 +240,17 @@ static int check_elf(const char *path, struct stat *info, struct err *err)
     else if (pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
              memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
         wrong = "is not a shared object (no ELF header)";
+    else if (header.e_ident[EI_CLASS] != ELFCLASS_HERE || header.e_machine != ELF_MACHINE_HERE)
+        wrong = "is built for another kind of machine";
+    else if (header.e_type != ET_DYN)
+        wrong = "is not a shared object (another type of ELF file)";
     else if (header.e_phentsize != sizeof(ElfW(Phdr)) || !segments_fit(fd, &header, info->st_size))
         wrong = "is a damaged shared object (was it cut off?)";
     close(fd);
     return wrong ? err_set(err, ERR_MODEL_FAILED, NULL, "%s: %s", path, wrong) : 0;
 }
 
-static int open_library(const char *path, const struct vox_entry **entry, struct err *err)
+static int load_library(const char *path, const struct vox_entry **entry, struct err *err)
 {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!library) {
@@ -247,6 +273,15 @@ static int open_library(const char *path, const struct vox_entry **entry, struct
         return err_set(err, ERR_MODEL_FAILED, NULL,
                        "%s: unsupported: needs libvoxtensor, which this build does not have", path);
     return 0;
+}
+
+/* Constructors of the library run in here. */
+static int open_library(const char *path, const struct vox_entry **entry, struct err *err)
+{
+    crash_enter(NULL, "plugin file %s while it was opened", path);
+    int result = load_library(path, entry, err);
+    crash_leave();
+    return result;
 }
 
 int plugin_open(const char *path, struct plugin **out, struct err *err)
@@ -345,8 +380,8 @@ int plugin_failure(struct err *err, const char *who, const char *call, int32_t c
         err_set(err, ERR_INTERNAL, NULL, "%s: %s returned the unknown code %d%s%s", who, call, code,
                 text.len ? ": " : "", str_text(&text));
     else
-        err_set(err, plugin_code(code), NULL, "%s: %s", who,
-                text.len ? str_text(&text) : "failed without saying why");
+        err_set(err, plugin_code(code), NULL, "%s: %s%s", who, text.len ? "" : call,
+                text.len ? str_text(&text) : " failed without saying why");
     str_finish(&text);
     return err->code;
 }

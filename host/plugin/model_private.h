@@ -29,6 +29,7 @@ struct model {
     struct vox_model *handle;  /* once READY, also if it FAILED afterwards */
     struct vox_session **idle; /* room for all */
     uint32_t idle_count, busy, lost;
+    bool all_lost; /* FAILED for no other reason than that: the first that comes back ends it */
     bool loader_started;
     pthread_t loader;
     int64_t load_ms, ready_at;

@@ -3,17 +3,9 @@
 
 void model_close_session(struct model *model, struct vox_session *session)
 {
-    crash_enter("plugin \"%s\" (model \"%s\") in close", model->entry->id, model_name(model));
+    crash_enter(NULL, "plugin \"%s\" (model \"%s\") in close", model->entry->id, model_name(model));
     model->entry->close(session);
     crash_leave();
-}
-
-static void release(struct model *model)
-{
-    pthread_mutex_lock(&model->lock);
-    model->busy--;
-    pthread_mutex_unlock(&model->lock);
-    model_announce(model);
 }
 
 int session_take(struct model *model, struct session *session, struct err *err)
@@ -27,7 +19,7 @@ int session_take(struct model *model, struct session *session, struct err *err)
         return 0;
     struct vox_error error = {.size = sizeof(error)};
     plugin_lock(model->plugin);
-    crash_enter("plugin \"%s\" (model \"%s\") in open", model->entry->id, model_name(model));
+    crash_enter(NULL, "plugin \"%s\" (model \"%s\") in open", model->entry->id, model_name(model));
     int32_t code = model->entry->open(model->handle, &session->handle, &error);
     crash_leave();
     plugin_unlock(model->plugin);
@@ -38,20 +30,14 @@ int session_take(struct model *model, struct session *session, struct err *err)
                                 : plugin_failure(err, model->entry->id, "open", code, &error);
     if (code == VOX_EMODEL || code == VOX_EDEVICE)
         model_fail(model, err);
-    release(model);
+    session->handle = NULL;
     return result;
-}
-
-/* With the lock: when no session can ever come back, jobs must not wait for one. */
-static bool all_are_lost(const struct model *model)
-{
-    return model->lost >= (uint32_t)model->config->sessions;
 }
 
 void session_give(struct session *session, enum session_fate fate)
 {
     struct model *model = session->model;
-    if (fate == SESSION_DISCARD)
+    if (fate == SESSION_DISCARD && session->handle)
         model_close_session(model, session->handle);
     pthread_mutex_lock(&model->lock);
     if (fate == SESSION_KEEP)
@@ -59,9 +45,11 @@ void session_give(struct session *session, enum session_fate fate)
     model->busy--;
     if (fate == SESSION_LOST)
         model->lost++;
-    bool failed = all_are_lost(model) && model->state == MODEL_READY;
+    /* When no session can ever come back, jobs must not wait for one. */
+    bool failed = model->lost >= (uint32_t)model->config->sessions && model->state == MODEL_READY;
     if (failed) {
         model->state = MODEL_FAILED;
+        model->all_lost = true;
         err_set(&model->why, ERR_MODEL_FAILED, NULL,
                 "%s: every session of this model hangs in its plugin", model->entry->id);
     }
@@ -75,10 +63,12 @@ void session_give(struct session *session, enum session_fate fate)
 void session_recover(struct session *session)
 {
     struct model *model = session->model;
-    model_close_session(model, session->handle);
+    if (session->handle)
+        model_close_session(model, session->handle);
     pthread_mutex_lock(&model->lock);
-    if (all_are_lost(model) && model->state == MODEL_FAILED)
+    if (model->all_lost)
         model->state = MODEL_READY;
+    model->all_lost = false;
     model->lost--;
     pthread_mutex_unlock(&model->lock);
     model_announce(model);

@@ -49,7 +49,7 @@ static void mark_word(struct speech *speech, const cst_item *word, double start_
     int32_t code;
     if (!first || !last)
         return;
-    mark.word = vox_str(name[0] == '_' && name[1] ? name + 1 : name); /* "_a": the letter */
+    mark.word = vox_text(name[0] == '_' && name[1] ? name + 1 : name); /* "_a": the letter */
     mark.text_begin = speech->token_begin[index];
     mark.text_end = speech->token_end[index];
     mark.start_s = start_s + segment_end(item_prev(first));

@@ -20,7 +20,7 @@ int32_t use(const struct vox_host *host, const struct vox_job *job, struct vox_e
 int32_t use(const struct vox_host *host, const struct vox_job *job, struct vox_error *error)
 {
     static const int array[3] = {0, 0, 0};
-    if (VOX_HAS(job, warn) && vox_str_is(vox_str("a"), "a"))
+    if (VOX_HAS(job, warn) && vox_str_is(vox_text("a"), "a"))
         vox_warnf(job, "%u", VOX_COUNT(array));
     vox_logf(host, VOX_LOG_INFO, "%d", 1);
     return vox_fail(error, VOX_EINVAL, "%s", "no");

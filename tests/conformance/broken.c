@@ -266,7 +266,7 @@ static int32_t broken_speak(struct vox_session *session, const struct vox_job *j
     if (pitch_hz == 0)
         return code != VOX_OK ? code : error->code;
     if (fault == BREAK_warns)
-        job->warn(job, vox_str("one"));
+        job->warn(job, vox_text("one"));
     if (session->job_count == 1)
         session->first_size = job->text.size;
     session->trace += job->text.size != session->first_size;

@@ -141,11 +141,11 @@ static void run_init(struct run *run, const char *speaker, const char *text)
     memset(run, 0, sizeof(*run));
     run->exact = true;
     run->error.size = sizeof(run->error);
-    run->voice = (struct vox_voice){.size = sizeof(run->voice), .id = vox_str(speaker)};
+    run->voice = (struct vox_voice){.size = sizeof(run->voice), .id = vox_text(speaker)};
     run->job = (struct vox_job){
         .size = sizeof(run->job),
-        .id = vox_str("job"),
-        .text = vox_str(text),
+        .id = vox_text("job"),
+        .text = vox_text(text),
         .voice = speaker ? &run->voice : NULL,
         .speed = 1.0,
         .self = run,
@@ -186,7 +186,7 @@ static struct vox_model *model_load(void)
     struct vox_load load = {.size = sizeof(load), .sessions = 8};
     struct vox_error error = {.size = sizeof(error)};
     struct vox_model *model = NULL;
-    load.device = vox_str("auto");
+    load.device = vox_text("auto");
     assert_int_equal(entry->init(&host, &load, &model, &error), VOX_OK);
     return model;
 }
@@ -465,10 +465,10 @@ static void bad_requests_name_the_reason(void **state)
     run.voice.frames = 4;
     assert_int_equal(run_speak(&run, f->session), VOX_EUNSUPPORTED);
     run_init(&run, NULL, "Hello.");
-    run.job.language = vox_str("de");
+    run.job.language = vox_text("de");
     assert_int_equal(run_speak(&run, f->session), VOX_EUNSUPPORTED);
     assert_non_null(strstr(run.error.message, "de"));
-    run.job.language = vox_str("en-GB");
+    run.job.language = vox_text("en-GB");
     assert_int_equal(run_speak(&run, f->session), VOX_OK);
     run_finish(&run);
 }
@@ -479,7 +479,7 @@ static void a_device_is_refused_at_load(void **state)
     struct vox_error error = {.size = sizeof(error)};
     struct vox_model *model = NULL;
     (void)state;
-    load.device = vox_str("cuda:0");
+    load.device = vox_text("cuda:0");
     assert_int_equal(entry->init(&host, &load, &model, &error), VOX_EUNSUPPORTED);
     assert_non_null(strstr(error.message, "cuda:0"));
     assert_null(model);

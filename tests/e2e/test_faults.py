@@ -174,6 +174,14 @@ class Storage(FaultCase):
         self.assertEqual(process.wait(30), 1)
         self.assertEqual(len(self.by_id()), 2)
 
+    def test_streams_that_were_never_open_take_nothing_from_files(self):
+        manifest = self.manifest(jobs=[{"id": "a", "text": "x"}, {"id": "b", "text": ""}])
+        process = subprocess.Popen(["/bin/sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', VOXHOST, "batch", "-m", manifest,
+                                    "-o", self.dir / "out"], env=environment())
+        self.assertEqual(process.wait(30), 1)
+        lines = (self.dir / "out" / "results.jsonl").read_text().splitlines()
+        self.assertEqual(sorted(json.loads(line)["id"] for line in lines), ["a", "b"])
+
     def test_a_place_that_cannot_be_written_fails_its_job_only(self):
         (self.dir / "out").mkdir()
         (self.dir / "out" / "file").write_text("in the way")
@@ -414,11 +422,18 @@ class Plugins(FaultCase):
                 self.assertEqual(len(fatal), 1, done.stderr)
                 for part in ('plugin "faulty"', 'model "crashing"', 'job "j3"', "--resume"):
                     self.assertIn(part, fatal[0])
-                self.assertEqual(sorted(self.by_id()), ["j0", "j1", "j2"])
+                self.assertEqual(sorted(self.by_id()), ["j0", "j1", "j2", "j3"])
+                for _ in range(2):  # the same job is not let in again, the others are done
+                    done = self.batch(manifest, self.jobs(*jobs), "--resume", "--json")
+                    self.assert_exit(done, 1)
+                    self.assertEqual(json.loads(done.stdout)["failed"], 1)
+                    results = self.by_id()
+                    self.assertEqual(len(results), 6)
+                    self.assertIn("brought the process down", results["j3"]["error"]["message"])
                 jobs[3]["options"] = {"fault": "none"}
                 done = self.batch(manifest, self.jobs(*jobs), "--resume", "--json")
                 self.assert_exit(done, 0)
-                self.assertEqual(json.loads(done.stdout)["skipped"], 3)
+                self.assertEqual(json.loads(done.stdout)["skipped"], 5)
                 self.assert_files_match_results()
                 self.assert_no_leftovers()
                 (self.dir / "out/results.jsonl").unlink()
@@ -428,7 +443,7 @@ class Plugins(FaultCase):
         self.assertNotEqual(done.returncode, 0, done.stderr)
         for part in ('plugin "faulty"', 'model "crashing"', 'job "j3"'):
             self.assertIn(part, done.stderr)
-        self.assertEqual(sorted(self.by_id()), ["j0", "j1", "j2"])
+        self.assertEqual(sorted(self.by_id()), ["j0", "j1", "j2", "j3"])
 
     def test_a_crash_while_closing_a_failed_session_does_not_cost_its_result(self):
         manifest = self.manifest({"model_type": "faulty", "plugin": "faulty.so", "options": {"fault": "close_crashes"}})

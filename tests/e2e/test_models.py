@@ -104,20 +104,57 @@ class Options(ModelCase):
     """Load options and defaults of the manifest are checked against the plugin's schema."""
 
     def check(self, *fragments, **model):
-        reason = self.reason(self.one_job({"model_type": "m", **model}, code=3))
-        for part in ('required model "m"', "manifest.yaml:1:", *fragments):
-            self.assertIn(part, reason)
+        done = self.one_job({"model_type": "m", **model}, code=2)
+        [section] = model.keys() & {"options", "defaults"}
+        [name] = model[section]
+        manifest = self.dir / "manifest.yaml"
+        column = manifest.read_text().index(json.dumps(name) + ": ") + 1
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertTrue(done.stderr.startswith(f"{manifest}:1:{column}: models[0].{section}.{name}: "), done.stderr)
+        for part in fragments:
+            self.assertIn(part, done.stderr)
 
     def test_wrong_load_options(self):
-        self.check("options.load_mss", 'did you mean "load_ms"?', options={"load_mss": 1})
-        self.check("options.load_ms", "expected integer 0..3600000", '"1"', options={"load_ms": "1"})
-        self.check("options.load_ms", "expected integer 0..3600000", "-1", options={"load_ms": -1})
-        self.check("options.fail", "expected true or false", options={"fail": 1})
-        self.check("options.fault", "expected one of none", plugin="faulty.so", options={"fault": "nonsense"})
+        self.check("unknown option of this model", 'did you mean "load_ms"?', options={"load_mss": 1})
+        self.check("expected integer 0..3600000", '"1"', options={"load_ms": "1"})
+        self.check("expected integer 0..3600000", "-1", options={"load_ms": -1})
+        self.check("expected true or false", options={"fail": 1})
+        self.check("expected one of none", plugin="faulty.so", options={"fault": "nonsense"})
 
     def test_wrong_defaults(self):
-        self.check("defaults", "options.sleep_mss", 'did you mean "sleep_ms"?', defaults={"sleep_mss": 1})
-        self.check("defaults", "options.rate", "expected integer 8000..192000", defaults={"rate": 1})
+        self.check('did you mean "sleep_ms"?', defaults={"sleep_mss": 1})
+        self.check("expected integer 8000..192000", defaults={"rate": 1})
+
+    def test_all_wrong_ones_of_all_models_come_in_one_report(self):
+        text = "\n".join((
+            "version: 1",
+            "models:",
+            "  - model_type: a",
+            f"    plugin: {TEST_PLUGINS / 'tone.so'}",
+            "    options:",
+            "      load_ms: 0",
+            "      load_mss: 1",
+            "      fail: 1",
+            "  - model_type: b",
+            f"    plugin: {TEST_PLUGINS / 'tone.so'}",
+            "    required: false",
+            "    defaults: {rate: 1, sleep_ms: 0, sleep_mss: 2}",
+            ""))
+        manifest = self.write("manifest.yaml", text)
+        expected = [
+            f'{manifest}:7:7: models[0].options.load_mss: unknown option of this model (did you mean "load_ms"?)',
+            f"{manifest}:8:7: models[0].options.fail: expected true or false, got 1",
+            f"{manifest}:12:16: models[1].defaults.rate: expected integer 8000..192000, got 1",
+            f'{manifest}:12:38: models[1].defaults.sleep_mss: unknown option of this model (did you mean "sleep_ms"?)',
+        ]
+        jobs = self.jobs({"text": "x", "model_type": "a"})
+        for done in (self.batch(manifest, jobs), self.batch(manifest, jobs, "--dry-run"),
+                     run("speak", "Hi", "-m", manifest, "-t", "a", "-o", self.dir / "x.wav")):
+            self.assert_exit(done, 2)
+            self.assertEqual((done.stderr.splitlines(), done.stdout), (expected, ""))
+        self.assertFalse((self.dir / "out" / "results.jsonl").exists())
+        self.assertFalse((self.dir / "cache").exists())
+        self.assertFalse((self.dir / "x.wav").exists())
 
     def test_options_reach_the_plugin(self):
         self.assertIn("options.fail is true", self.reason(self.one_job({"model_type": "m", "options": {"fail": True}}, code=3)))

@@ -168,6 +168,45 @@ class Resume(ResumeCase):
         self.assert_no_leftovers()
 
 
+class Folder(ResumeCase):
+    """What a run may do to its folder while others are there."""
+
+    def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(self):
+        ids = [f"j{i}" for i in range(4)]
+        slow = self.manifest({"model_type": "tone", "defaults": {"sleep_ms": 500}})
+        file = self.jobs(*({"id": i, "text": "x"} for i in ids))
+        first = self.start(slow, file)
+        deadline = time.monotonic() + 20
+        while not list(self.out.glob("j0.wav")) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        for args in ((), ("--resume",), ("--shard", "1/2")):
+            done = self.batch(slow, file, *args)
+            self.assert_exit(done, 2)
+            self.assertIn(f"{self.out}: another run (shard 0 of 1) is writing into this folder", done.stderr)
+        self.assertIsNone(first.poll(), "the first ended before the others were tried")
+        error = first.communicate(timeout=60)[1]
+        self.assertEqual(first.returncode, 0, error)
+        self.assert_whole(ids)
+        self.assertEqual(self.summary(slow, file, "--resume"), (0, 0, 4))
+
+    def test_a_symbolic_link_does_not_lead_out(self):
+        outside = self.dir / "outside"
+        outside.mkdir()
+        self.out.mkdir()
+        (self.out / "sub").symlink_to(outside)
+        jobs = self.jobs({"id": "a", "text": "x", "output": "sub/a.wav"}, {"id": "b", "text": "x", "output": "sub/new/b.wav"},
+                         {"id": "c", "text": "x", "output": "other/c.wav"})
+        self.assert_exit(self.batch(self.manifest(), jobs), 1)
+        results = self.by_id()
+        for id in "ab":
+            error = results[id]["error"]
+            self.assertEqual((error["code"], error["field"]), ("invalid_request", "output"))
+            self.assertIn("through a symbolic link", error["message"])
+        self.assertEqual(results["c"]["status"], "ok")
+        self.assertEqual(list(outside.iterdir()), [])
+        self.assert_no_leftovers()
+
+
 class Kill(ResumeCase):
     """SIGKILL loses nothing and doubles nothing."""
 
@@ -252,6 +291,20 @@ class Kill(ResumeCase):
         self.assertIn("y", good)
 
 
+class Records(ResumeCase):
+    """Lines in which no job can be seen."""
+
+    def test_a_broken_line_never_displaces_a_job_of_its_number(self):
+        manifest = self.manifest()
+        jobs = self.write("jobs.jsonl", 'junk\n{"id": "job-1", "text": "z"}\n')
+        for args in ([], ["--resume"], ["--resume"], ["--resume"]):
+            self.assert_exit(self.batch(manifest, jobs, *args), 1)
+            results = {r["id"]: r for r in self.results()}
+            self.assertEqual(len(self.results()), 2)
+            self.assertEqual(results["job-1"]["status"], "ok")
+            self.assertEqual((results[None]["line"], results[None]["record"]), (1, 1))
+
+
 class Shards(ResumeCase):
     """The parts make the whole."""
 
@@ -280,6 +333,7 @@ class Shards(ResumeCase):
         for name, variables in {
             "slurm": lambda i: {"SLURM_ARRAY_TASK_ID": str(i + 5), "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_MAX": "7",
                                 "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_STEP": "1"},
+            "srun": lambda i: {"SLURM_STEP_ID": "0", "SLURM_PROCID": str(i), "SLURM_NTASKS": "3"},
             "kubernetes": lambda i: {"JOB_COMPLETION_INDEX": str(i), "JOB_COMPLETIONS": "3"},
             "aws": lambda i: {"AWS_BATCH_JOB_ARRAY_INDEX": str(i), "AWS_BATCH_JOB_ARRAY_SIZE": "3"},
             "runpod": lambda i: {"RUNPOD_POD_ID": "x", "NODE_RANK": str(i), "NUM_NODES": "3"},
@@ -308,7 +362,7 @@ class Shards(ResumeCase):
     def test_a_wrong_job_is_answered_by_one_shard_only(self):
         self.write("jobs.jsonl", '{"id":"a","text":"x"}\n{"id":"bad","text":""}\nbroken\n')
         codes = [self.batch(self.plain, self.dir / "jobs.jsonl", "--shard", f"{i}/3").returncode for i in range(3)]
-        self.assertEqual(sorted(self.by_id()), ["a", "bad", "job-3"])
+        self.assertEqual(sorted(map(str, (r["id"] for r in self.results()))), ["None", "a", "bad"])
         self.assertIn(1, codes)
 
     def test_outputs_clash_across_shards_too(self):

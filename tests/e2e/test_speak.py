@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import struct
 import subprocess
@@ -55,6 +56,21 @@ class Speak(Case):
         self.assert_exit(done, 2)
         self.assertIn("format: mp3 does not fit the name", done.stderr)
         self.assertFalse((self.dir / "b.wav").exists())
+        done = self.speak("One.", "-o", self.dir / "a.m4a")
+        self.assert_exit(done, 2)
+        self.assertIn('".m4a" is no format', done.stderr)
+        self.assertFalse((self.dir / "a.m4a").exists())
+        self.assert_exit(self.speak("One.", "-f", "wav", "-o", self.dir / "a.sound"), 0)
+        self.assert_exit(self.speak("One.", "-o", self.dir / "A.FLAC"), 0)
+        self.assertEqual((self.dir / "A.FLAC").read_bytes()[:4], b"fLaC")
+        self.assert_exit(self.speak("One.", "-o", f"{self.dir}/new/"), 2)
+
+    def test_a_refused_job_is_a_result_too(self):
+        done = self.speak("--json", "-v", "nobody", "One.", "-o", self.dir / "a.wav")
+        self.assert_exit(done, 2)
+        result = json.loads(done.stdout)
+        self.assertEqual((result["status"], result["error"]["code"], result["error"]["field"]),
+                         ("error", "voice_not_found", "voice"))
 
     def test_stream_to_stdout_is_the_same_audio(self):
         self.assert_exit(self.speak("A stream.", "-o", self.dir / "a.pcm"), 0)
@@ -146,6 +162,55 @@ class Speak(Case):
         process.stderr.close()
         self.assertEqual(process.wait(60), 1, error)
         self.assertIn("Broken pipe", error)
+
+    def start(self, *args, **kw):
+        process = subprocess.Popen([VOXHOST, "speak", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=environment(XDG_CACHE_HOME=str(self.dir)), **kw)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_signal_ends_the_wait_for_text(self):
+        process = self.start("-", "-o", self.dir / "a.wav", stdin=subprocess.PIPE)
+        process.stdin.write(b"half a ")
+        process.stdin.flush()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(10), 130)
+
+    def test_signal_ends_it_while_nobody_reads(self):
+        process = self.start("--set", "host.cancel_grace_s=0.1", "word " * 2000, "-o", "-")
+        self.assertEqual(len(process.stdout.read(44)), 44)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(20), 143)
+
+    def test_what_a_plugin_prints_spoils_neither_audio_nor_json(self):
+        manifest = self.manifest({"model_type": "faulty", "plugin": "faulty.so"})
+        args = ["-m", manifest, "-O", "fault=prints_stdout", "Hi"]
+        done = self.speak(*args, "-o", "-", text=False)
+        self.assertEqual(done.stdout[:4], b"RIFF")
+        self.assertIn(b"printed by a plugin", done.stderr)
+        done = self.speak(*args, "--json", "-o", self.dir / "a.wav")
+        self.assertEqual(json.loads(done.stdout)["status"], "ok")
+
+    def test_hang_in_open_is_bounded(self):
+        manifest = self.manifest({"model_type": "faulty", "plugin": "faulty.so",
+                                  "options": {"fault": "open_hangs", "hang_ms": 60000}}, host={"cancel_grace_s": 0.2})
+        done = self.speak("-m", manifest, "--timeout", "0.2", "Hi", "-o", self.dir / "a.wav", timeout=30)
+        self.assert_exit(done, 1)
+        self.assertIn("ran longer than 0.2 s", done.stderr)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become a user without a home")
+    def test_user_without_a_home_can_speak(self):
+        self.dir.chmod(0o777)
+        done = subprocess.run(["setpriv", "--reuid", "4242", "--clear-groups", VOXHOST, "speak", "Hi", "-o",
+                               self.dir / "a.wav"], env={"HOME": "/", "PATH": os.environ["PATH"]}, capture_output=True,
+                              text=True, timeout=60)
+        shutil.rmtree("/tmp/voxhost-4242", ignore_errors=True)
+        if done.returncode == 126 or "Permission denied" in done.stderr and "voxhost:" not in done.stderr:
+            self.skipTest("the build folder is closed to other users")
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_signal_ends_it_and_leaves_nothing(self):
         manifest = self.manifest()

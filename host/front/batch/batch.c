@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define FAILURES_SHOWN_MAX 20
-#define CONCURRENCY_MAX 1024
 
 struct batch_arguments {
     struct app_arguments common;
@@ -41,6 +40,7 @@ struct batch {
         *seen; /* "i" + id, "o" + output, "s" + its stem when it has subtitles -> line */
     char *base_dir;
     bool terminal;
+    int stdout_fd;                /* see app_take_stdout */
     uint64_t records, ours, kept; /* ours: records of our shard */
     bool stuck;                   /* a plugin hangs where nobody can end it */
     atomic_int halt;              /* a result could not be written, or --fail-fast */
@@ -60,7 +60,8 @@ static void show_failure(struct batch *batch, const struct result *result)
         LOG_EVENT(&batch->app.log, LOG_WARN, "batch", "further failed jobs are not shown here",
                   LOG_TEXT("file", batch->journal ? JOURNAL_NAME : "(dry run)"));
     else
-        LOG_EVENT(&batch->app.log, LOG_WARN, "batch", "job failed", LOG_TEXT("job", result->id),
+        LOG_EVENT(&batch->app.log, LOG_WARN, "batch", "job failed",
+                  LOG_TEXT("job", result->id ? result->id : "(none)"),
                   LOG_TEXT("code", err_word(result->err.code)),
                   LOG_TEXT("field", result->err.field), LOG_TEXT("reason", result->err.message));
 }
@@ -85,12 +86,25 @@ static void take_result(struct result *result, void *arg)
 static void refuse(struct batch *batch, const char *id, const struct job_record *record,
                    struct err *err)
 {
-    if (batch->journal && strcmp(err->field, "id") != 0) /* a duplicate's id is another job's */
+    if (id && batch->journal &&
+        strcmp(err->field, "id") != 0) /* a duplicate's id is another job's */
         journal_supersede(batch->journal, id);
     err_prefix(err, "%s", job_source_place(batch->source, record));
-    struct result *result = result_refused(id, err);
+    struct result *result = result_refused(id, record->number, err);
     result->line = record->line;
     take_result(result, batch);
+}
+
+/* The journal has its line already. */
+static void count_crashed(struct batch *batch, const struct job *job)
+{
+    struct err err = {0};
+    err_set(&err, ERR_INTERNAL, NULL, "%s", JOB_CRASHED_MESSAGE);
+    struct result *result = result_refused(job->id, 0, &err);
+    result->model_type = mem_copy_string(model_name(job->model));
+    progress_count(batch->progress, result);
+    show_failure(batch, result);
+    result_destroy(result);
 }
 
 /* --- Records --------------------------------------------------------------------------------------------------------- */
@@ -147,6 +161,23 @@ static int make_job(struct batch *batch, const struct job_record *record, const 
     return result;
 }
 
+/* Runs a job of ours unless an earlier run has; a dry run only counts it. */
+static void do_job(struct batch *batch, struct job *job, const struct job_record *record)
+{
+    enum journal_state state = batch->journal ? journal_look(batch->journal, job) : JOURNAL_NEW;
+    if (state == JOURNAL_NEW && batch->runner) {
+        runner_submit(batch->runner, job, record->line, &app_signal);
+        return;
+    }
+    if (state == JOURNAL_CRASHED)
+        count_crashed(batch, job);
+    else if (state == JOURNAL_DONE)
+        progress_skip(batch->progress, job->model);
+    else
+        progress_valid(batch->progress, job->model);
+    job_destroy(job);
+}
+
 static void take_record(struct batch *batch, struct job_record *record)
 {
     char default_id[32];
@@ -162,14 +193,11 @@ static void take_record(struct batch *batch, struct job_record *record)
     else
         result = make_job(batch, record, id, ours, &job, &err);
     if (result != 0 && ours)
-        refuse(batch, id, record, &err);
-    else if (job && ours && batch->journal && journal_has(batch->journal, job))
-        progress_skip(batch->progress, job->model);
-    else if (job && ours && batch->runner) {
-        runner_submit(batch->runner, job, record->line, &app_signal);
-        job = NULL;
-    }
-    job_destroy(job);
+        refuse(batch, record->json ? id : NULL, record, &err);
+    else if (job && ours)
+        do_job(batch, job, record);
+    else
+        job_destroy(job);
     cJSON_Delete(record->json);
     free(id);
 }
@@ -188,10 +216,7 @@ static void take_records(struct batch *batch, struct job_record *record)
         more = job_source_next(batch->source, record, &err);
     }
     if (more < 0 && more != ERR_CANCELLED) {
-        char id[32];
-        *record = (struct job_record){.number = batch->records + 1};
-        snprintf(id, sizeof(id), "job-%llu", (unsigned long long)record->number);
-        struct result *result = result_refused(id, &err);
+        struct result *result = result_refused(NULL, batch->records + 1, &err);
         take_result(result, batch);
     }
     progress_read(batch->progress, 1, batch->ours);
@@ -202,7 +227,7 @@ static void take_records(struct batch *batch, struct job_record *record)
 /* Lets what runs finish: all of it, or after a signal what can in host.drain_s; the rest is cancelled. */
 static void drain(struct batch *batch)
 {
-    enum { POLL_MS = 50, LATE_S = 2 };
+    enum { POLL_MS = 50 };
     while (!app_signal && !atomic_load(&batch->halt))
         if (runner_wait(batch->runner, clock_now() + POLL_MS * CLOCK_MS))
             return;
@@ -213,10 +238,7 @@ static void drain(struct batch *batch)
     if (runner_wait(batch->runner,
                     clock_now() + (int64_t)(batch->app.manifest->host.drain_s * CLOCK_S)))
         return;
-    runner_cancel(batch->runner);
-    /* The watchdog answers for what does not stop; for a plugin that hangs in open or close nobody can. */
-    int64_t grace = (int64_t)(batch->app.manifest->host.cancel_grace_s * CLOCK_S);
-    batch->stuck = !runner_wait(batch->runner, clock_now() + grace + LATE_S * CLOCK_S);
+    batch->stuck = !runner_stop(batch->runner);
     if (batch->stuck)
         log_write(&batch->app.log, LOG_ERROR, "batch",
                   "a plugin does not come back: its job has no result", NULL, 0);
@@ -225,8 +247,10 @@ static void drain(struct batch *batch)
 static void print_summary(struct batch *batch)
 {
     struct str out = {0};
+    if (batch->arguments.dry_run && !batch->arguments.json)
+        str_puts(&out, "dry run: \"ok\" jobs are right; nothing was spoken or written\n");
     progress_summary(batch->progress, batch->arguments.json, &out);
-    if (fs_write_all(STDOUT_FILENO, str_text(&out), out.len) != 0)
+    if (fs_write_all(batch->stdout_fd, str_text(&out), out.len) != 0)
         log_write(&batch->app.log, LOG_WARN, "batch",
                   "the summary could not be written to standard output", NULL, 0);
     str_finish(&out);
@@ -307,7 +331,9 @@ static uint32_t concurrency_of(const struct batch *batch)
     int64_t sum = 0;
     for (size_t i = 0; i < batch->app.manifest->model_count; i++)
         sum += batch->app.manifest->models[i].sessions;
-    return (uint32_t)(wanted ? wanted : sum < CONCURRENCY_MAX ? sum : CONCURRENCY_MAX);
+    return (uint32_t)(wanted                           ? wanted
+                      : sum < MANIFEST_CONCURRENCY_MAX ? sum
+                                                       : MANIFEST_CONCURRENCY_MAX);
 }
 
 /* Before models load, which may take minutes. */
@@ -317,6 +343,8 @@ static int open_store(struct batch *batch)
     int result = 0;
     if (!batch->arguments.dry_run)
         result = store_open(batch->arguments.out, &batch->store, &err);
+    if (result == 0 && batch->store)
+        result = store_claim(batch->store, batch->shard.index, batch->shard.count, &err);
     if (result != 0)
         return complain(&err, EXIT_WRONG_USE);
     batch->seen = id_index_create(batch->store ? store_dir(batch->store) : P_tmpdir);
@@ -332,6 +360,8 @@ static int open_journal(struct batch *batch)
         struct journal_options options = {batch->store, &batch->app.log, batch->shard,
                                           batch->arguments.resume, &app_signal};
         result = journal_open(&options, &batch->journal, &err);
+        if (result == 0)
+            crash_record_to(journal_path(batch->journal));
     }
     if (result != 0)
         return complain(&err, EXIT_WRONG_USE);
@@ -369,9 +399,9 @@ static int run_all(struct batch *batch)
     struct job_record first = {0};
     int exit_code = open_source(batch, &first);
     if (exit_code == 0)
-        exit_code = open_store(batch);
+        exit_code = app_open_models(&batch->app);
     if (exit_code == 0)
-        app_open_models(&batch->app);
+        exit_code = open_store(batch);
     if (exit_code == 0 && !batch->arguments.dry_run)
         exit_code = load_models(batch);
     if (exit_code == 0)
@@ -456,9 +486,9 @@ static error_t parse_argument(int key, char *argument, struct argp_state *state)
         return 0;
     case 'c':
         if (!app_integer(argument, &arguments->concurrency) || arguments->concurrency < 1 ||
-            arguments->concurrency > CONCURRENCY_MAX)
-            argp_error(state, "--concurrency: expected integer 1..%d, got \"%s\"", CONCURRENCY_MAX,
-                       argument);
+            arguments->concurrency > MANIFEST_CONCURRENCY_MAX)
+            argp_error(state, "--concurrency: expected integer 1..%d, got \"%s\"",
+                       MANIFEST_CONCURRENCY_MAX, argument);
         return 0;
     case KEY_RESUME:
         arguments->resume = true;
@@ -504,6 +534,7 @@ int verb_batch(int argc, char **argv)
     struct err err = {0};
     app_parse(&argp, "batch", argc, argv, &batch.arguments);
     app_catch_signals();
+    batch.stdout_fd = app_take_stdout();
     crash_install();
     batch.terminal = isatty(STDERR_FILENO);
     if (batch.arguments.shard &&

@@ -16,6 +16,7 @@
 #define NOT_DONE 1
 /* Before an id in the index: its kept result is being replaced. No id begins so. */
 #define SUPERSEDED "\x01"
+#define CRASHED "\x02"
 
 struct journal {
     struct journal_options options;
@@ -49,18 +50,19 @@ static int lock_fd(int fd)
     return result;
 }
 
-/* Opens the file as it is now and locks it; a file that was replaced while we waited, and so has no name any more, is
- * opened anew. */
+/* Opens the file as it is now and locks it; a file that was replaced while we waited is opened anew. Told by its name
+ * and not by its count of links: over NFS, or with a hard link of somebody's, a replaced file keeps one. */
 static int lock_file(struct journal *journal, struct err *err)
 {
     for (;;) {
-        struct stat info;
+        struct stat ours, named;
         if (journal->fd < 0)
             journal->fd = open(journal->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-        if (journal->fd < 0 || lock_fd(journal->fd) != 0 || fstat(journal->fd, &info) != 0)
+        if (journal->fd < 0 || lock_fd(journal->fd) != 0 || fstat(journal->fd, &ours) != 0)
             return io_error(journal, err);
-        if (info.st_nlink > 0) {
-            journal->size = info.st_size;
+        if (stat(journal->path, &named) == 0 && named.st_dev == ours.st_dev &&
+            named.st_ino == ours.st_ino) {
+            journal->size = ours.st_size;
             return 0;
         }
         close(journal->fd);
@@ -83,7 +85,9 @@ struct entry {
     uint64_t number;
     cJSON *json; /* NULL: not a result */
     const char *id;
-    bool ok;
+    bool ok;      /* it counts: its job is not done again */
+    bool crashed; /* it counts because its job brought the process down */
+    char default_id[32];
     uint64_t hash;
 };
 
@@ -107,8 +111,15 @@ static void parse_entry(struct entry *entry)
     entry->json = json_parse(entry->text, entry->len, &limits, &none);
     entry->id = text_of(entry->json, "id");
     const char *status = text_of(entry->json, "status"), *hash = text_of(entry->json, "job_hash");
-    entry->ok = entry->id && status && hash && strcmp(status, "ok") == 0;
+    const cJSON *crashed = entry->json ? json_get(entry->json, "crashed") : NULL;
+    int64_t record;
+    entry->crashed = crashed && cJSON_IsTrue(crashed);
+    entry->ok = entry->id && status && hash && (strcmp(status, "ok") == 0 || entry->crashed);
     entry->hash = entry->ok ? hash_prefix(hash) : 0;
+    if (!entry->id && status && json_int64(json_get(entry->json, "record"), &record)) {
+        snprintf(entry->default_id, sizeof(entry->default_id), "job-%lld", (long long)record);
+        entry->id = entry->default_id; /* it only tells the shard */
+    }
 }
 
 static bool are_there(const struct journal *journal, const cJSON *names)
@@ -130,6 +141,8 @@ static bool are_there(const struct journal *journal, const cJSON *names)
 /* Are the files that the line names still there, the audio byte for byte? */
 static bool is_intact(const struct journal *journal, const struct entry *entry)
 {
+    if (entry->crashed)
+        return true;
     const cJSON *audio = json_get(entry->json, "audio");
     const char *name = text_of(audio, "path"), *expected = text_of(audio, "sha256");
     int64_t size;
@@ -167,7 +180,7 @@ static int for_lines(struct journal *journal,
         if (result == 0 && *journal->options.stop)
             result = err_set(err, ERR_CANCELLED, NULL, "stopped while reading %s", journal->path);
     }
-    if (result == 0 && ferror(file))
+    if (result == 0 && !feof(file)) /* an error, or no memory for the line */
         result = io_error(journal, err);
     free(line);
     fclose(file);
@@ -192,17 +205,31 @@ static int note_last(struct journal *journal, struct entry *entry, void *arg, st
     return id_index_put(journal->index, entry->id, entry->number + NOT_DONE, true, &previous, err);
 }
 
+/* Marks beside the hashes in the index, for few ids. */
+static bool mark(struct journal *journal, const char *kind, const char *id)
+{
+    struct err none;
+    uint64_t previous;
+    char *key = str_format("%s%s", kind, id);
+    int result = id_index_put(journal->index, key, 1, true, &previous, &none);
+    free(key);
+    return result == 0;
+}
+
+static bool is_marked(struct journal *journal, const char *kind, const char *id)
+{
+    struct err none;
+    uint64_t found = 0;
+    char *key = str_format("%s%s", kind, id);
+    int result = id_index_get(journal->index, key, &found, &none);
+    free(key);
+    return result == 0 && found != 0;
+}
+
 /* Is it the result that was kept at the begin, of a job that was changed since? */
 static bool is_replaced(struct journal *journal, const struct entry *entry, uint64_t kept_hash)
 {
-    struct err none;
-    uint64_t mark = 0;
-    if (!entry->ok || entry->hash != kept_hash)
-        return false;
-    char *key = str_format(SUPERSEDED "%s", entry->id);
-    int result = id_index_get(journal->index, key, &mark, &none);
-    free(key);
-    return result == 0 && mark != 0;
+    return entry->ok && entry->hash == kept_hash && is_marked(journal, SUPERSEDED, entry->id);
 }
 
 /* `indexed`: what the index holds for the id. */
@@ -237,6 +264,8 @@ static int copy_kept(struct journal *journal, struct entry *entry, void *arg, st
         return 0;
     bool ours = kept && shard_has(&journal->options.shard, entry->id);
     journal->kept += ours;
+    if (ours && entry->crashed)
+        mark(journal, CRASHED, entry->id);
     return id_index_put(journal->index, entry->id, ours ? entry->hash : NOT_DONE, true, &previous,
                         err);
 }
@@ -299,23 +328,22 @@ static uint64_t kept_hash(struct journal *journal, const char *id)
 
 void journal_supersede(struct journal *journal, const char *id)
 {
-    struct err none;
-    uint64_t previous;
-    if (!kept_hash(journal, id))
-        return;
-    char *key = str_format(SUPERSEDED "%s", id);
-    if (id_index_put(journal->index, key, 1, true, &previous, &none) == 0)
+    if (kept_hash(journal, id) && mark(journal, SUPERSEDED, id))
         journal->superseded = true;
-    free(key);
 }
 
-bool journal_has(struct journal *journal, const struct job *job)
+enum journal_state journal_look(struct journal *journal, const struct job *job)
 {
     uint64_t hash = kept_hash(journal, job->id);
     if (hash && hash == hash_prefix(job->hash))
-        return true;
+        return is_marked(journal, CRASHED, job->id) ? JOURNAL_CRASHED : JOURNAL_DONE;
     journal_supersede(journal, job->id);
-    return false;
+    return JOURNAL_NEW;
+}
+
+const char *journal_path(const struct journal *journal)
+{
+    return journal->path;
 }
 
 uint64_t journal_kept(const struct journal *journal)

@@ -25,11 +25,16 @@ struct journal_options {
 
 /* Reads and rewrites what is there. [main] */
 int journal_open(const struct journal_options *options, struct journal **journal, struct err *err);
-/* True when a kept result of this id came from this very job. False with a kept result of another job under the
- * same id: that one is replaced when the journal closes. [main] */
-bool journal_has(struct journal *journal, const struct job *job);
+enum journal_state {
+    JOURNAL_NEW, /* to be done; a kept result of another job under its id is replaced when the journal closes */
+    JOURNAL_DONE,    /* a kept result came from this very job */
+    JOURNAL_CRASHED, /* this very job brought the process down before, and has its line */
+};
+/* What an earlier run says of a job. [main] */
+enum journal_state journal_look(struct journal *journal, const struct job *job);
 /* A result under this id is about to be written: a kept one goes when the journal closes. [main] */
 void journal_supersede(struct journal *journal, const char *id);
+const char *journal_path(const struct journal *journal); /* absolute; borrowed */
 /* How many results were kept. */
 uint64_t journal_kept(const struct journal *journal);
 /* Appends the result's line; after a failure the journal takes no more. [any] */

@@ -73,6 +73,13 @@ void progress_count(struct progress *progress, const struct result *result)
     pthread_mutex_unlock(&progress->lock);
 }
 
+void progress_valid(struct progress *progress, const struct model *model)
+{
+    pthread_mutex_lock(&progress->lock);
+    tally_of(progress, model_name(model))->ok++;
+    pthread_mutex_unlock(&progress->lock);
+}
+
 void progress_skip(struct progress *progress, const struct model *model)
 {
     pthread_mutex_lock(&progress->lock);

@@ -17,6 +17,8 @@ struct progress_options {
 struct progress *progress_create(const struct progress_options *options);
 /* A job has ended. [any] */
 void progress_count(struct progress *progress, const struct result *result);
+/* A job of a dry run is right. [any] */
+void progress_valid(struct progress *progress, const struct model *model);
 /* A job was already done and is not done again. [any] */
 void progress_skip(struct progress *progress, const struct model *model);
 /* How much of the job file is read (0..1; negative: not known), and how many records that was. [any] */

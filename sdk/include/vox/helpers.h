@@ -43,7 +43,7 @@ static inline int32_t vox_fail(struct vox_error *error, int32_t code, const char
 }
 
 /* A borrowed string over terminated text. */
-static inline struct vox_str vox_str(const char *text)
+static inline struct vox_str vox_text(const char *text)
 {
     struct vox_str s;
     s.data = text;
@@ -67,7 +67,7 @@ static inline void vox_logf(const struct vox_host *host, uint32_t level, const c
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
-    host->log(host, level, vox_str(line));
+    host->log(host, level, vox_text(line));
 }
 
 /* Adds a formatted warning of at most 511 bytes to the job's result. */
@@ -81,7 +81,7 @@ static inline void vox_warnf(const struct vox_job *job, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
-    job->warn(job, vox_str(line));
+    job->warn(job, vox_text(line));
 }
 
 #ifdef __cplusplus

@@ -249,7 +249,8 @@ struct vox_entry {
     uint32_t sample_rate;         /* native, Hz, of the default voice; 0: depends on the model */
     uint32_t channels;            /* likewise */
     const char *const *languages; /* BCP 47, terminated by NULL; NULL: any */
-    /* Arrays carry the size of an element, so that elements can grow. */
+    /* Arrays carry the size of an element, so that elements can grow. At most 4096 speakers and 1024 options of a
+     * kind. */
     const struct vox_speaker *speakers; /* the first one is the default */
     uint32_t speaker_count, speaker_size;
     const struct vox_option *load_options;

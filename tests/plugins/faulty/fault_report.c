@@ -79,7 +79,7 @@ int32_t fault_mark_time_nan(struct call *call)
 int32_t fault_mark_not_utf8(struct call *call)
 {
     struct vox_mark mark = good_mark(call->job);
-    mark.word = vox_str("\xff\xfe");
+    mark.word = vox_text("\xff\xfe");
     return speak_with_mark(call, mark);
 }
 
@@ -117,7 +117,7 @@ int32_t fault_progress_no_stage(struct call *call)
 
 int32_t fault_warning_not_utf8(struct call *call)
 {
-    call->job->warn(call->job, vox_str("not UTF-8: \xff\xfe\xc3("));
+    call->job->warn(call->job, vox_text("not UTF-8: \xff\xfe\xc3("));
     return beep_speak(call->job);
 }
 
