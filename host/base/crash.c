@@ -34,15 +34,25 @@ bool crash_records(void)
     return record_path != NULL;
 }
 
+/* Unless this thread has one: a sanitizer's runtime brings its own. */
+static void use_handler_stack(void)
+{
+    stack_t stack;
+    if (has_handler_stack)
+        return;
+    has_handler_stack = true;
+    if (sigaltstack(NULL, &stack) != 0 || !(stack.ss_flags & SS_DISABLE))
+        return;
+    stack = (stack_t){.ss_sp = handler_stack, .ss_size = sizeof(handler_stack)};
+    sigaltstack(&stack, NULL); /* without it, a stack that ran over ends without our line */
+}
+
 void crash_enter(const char *record, const char *format, ...)
 {
     static const char begin[] = "voxhost: fatal: the process was brought down in ", end[] = "\n";
     const size_t room = sizeof(current) - sizeof(end);
     va_list args;
-    if (!has_handler_stack) {
-        const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof(handler_stack)};
-        has_handler_stack = sigaltstack(&stack, NULL) == 0;
-    }
+    use_handler_stack();
     current_len = 0;
     current_record = record;
     memcpy(current, begin, sizeof(begin) - 1);
