@@ -4,11 +4,12 @@
 #include "job/job_private.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define MARK_S_MAX 604800.0 /* a week */
 
 static struct attempt *attempt_of(const struct vox_job *job)
 {
@@ -132,7 +133,7 @@ static int32_t mark_locked(struct attempt *attempt, const struct vox_mark *mark)
         attempt->word_count ? &attempt->words[attempt->word_count - 1] : NULL;
     if (!mark || !VOX_HAS(mark, end_s))
         return contract_broken(attempt, "it marked without a mark");
-    if (!(mark->start_s >= 0 && mark->end_s >= mark->start_s && isfinite(mark->end_s)))
+    if (!(mark->start_s >= 0 && mark->end_s >= mark->start_s && mark->end_s <= MARK_S_MAX))
         return contract_broken(attempt, "it marked a word from %g s to %g s", mark->start_s,
                                mark->end_s);
     if (mark->text_begin > mark->text_end || mark->text_end > attempt->job->text_len)

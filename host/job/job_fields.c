@@ -95,7 +95,8 @@ static const char result_text[] =
     "\n## A result\n\n"
     "A line of `results.jsonl`, and what `voxhost speak --json` prints:\n\n"
     "| field | what it is |\n|---|---|\n"
-    "| `id`, `model_type` | of the job |\n"
+    "| `id`, `model_type` | of the job; `id` is null for a record in which no job could be seen: "
+    "`record` is its number |\n"
     "| `status` | `ok` or `error` |\n"
     "| `seed` | the seed that was used |\n"
     "| `audio` | `path` (inside the output folder), `format`, `encoding`, `sample_rate`, "
@@ -110,7 +111,9 @@ static const char result_text[] =
     "| `rtf` | seconds of work per second of audio |\n"
     "| `error` | `code`, `message`, `field`, `retryable`; on failure only |\n"
     "| `job_hash` | of all that decides the audio; `--resume` goes by it |\n"
-    "| `line` | of the job file |\n\n"
+    "| `line` | of the job file |\n"
+    "| `crashed` | true when the job's plugin brought the process down: `--resume` does not try "
+    "the same job again |\n\n"
     "Error codes, the same in every front end:\n\n| code | retry? |\n|---|---|\n";
 
 void job_reference(struct str *out)

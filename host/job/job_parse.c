@@ -489,6 +489,7 @@ static void add_voice_file(struct digest *digest, const char *path)
     add_text(digest, "voice_state", state);
 }
 
+/* The model's folder is left out, so that a tree may be moved: who puts another checkpoint into it starts anew. */
 static void compute_hash(struct job *job)
 {
     const struct vox_entry *entry = model_entry(job->model);

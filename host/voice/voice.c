@@ -25,6 +25,9 @@ static int not_found(const char *voice, const struct vox_entry *entry,
                      const struct voice_places *places, struct err *err)
 {
     struct str known = {0};
+    if (entry->speaker_count == 0 && !(entry->capabilities & VOX_CAP_CLONING))
+        return err_set(err, ERR_UNSUPPORTED, "voice",
+                       "plugin \"%s\" has one voice only and does not clone", entry->id);
     for (uint32_t i = 0; i < entry->speaker_count; i++)
         str_printf(&known, "%s%s", i ? ", " : "", plugin_speaker(entry, i)->id);
     if (entry->capabilities & VOX_CAP_CLONING)
@@ -149,8 +152,7 @@ int voice_find(const char *voice, const char *voice_text, const struct vox_entry
     if (!voice) {
         if (entry->capabilities & VOX_CAP_NEEDS_VOICE)
             return err_set(err, ERR_INVALID, "voice",
-                           "model plugin \"%s\" has no voice of its own: name a recording",
-                           entry->id);
+                           "plugin \"%s\" has no voice of its own: name a recording", entry->id);
         return 0;
     }
     const char *speaker = find_speaker(entry, voice);
@@ -170,7 +172,7 @@ int voice_find(const char *voice, const char *voice_text, const struct vox_entry
     if (result == 0 && !ref->is_speaker && !ref->transcript &&
         (entry->capabilities & VOX_CAP_NEEDS_TRANSCRIPT))
         result = err_set(err, ERR_INVALID, "voice_text",
-                         "model plugin \"%s\" needs what is said in the recording: give voice_text "
+                         "plugin \"%s\" needs what is said in the recording: give voice_text "
                          "or a .txt beside it",
                          entry->id);
     if (result != 0)

@@ -20,7 +20,8 @@
  *     and struct vox_value are frozen instead, since they travel in arrays.
  *   - A plugin touches no environment variable, working directory, locale, signal, standard stream or
  *     path that it was not handed, and calls neither exit nor abort.
- *   - No C++ exception leaves a plugin.
+ *   - No C++ exception leaves a plugin. Nothing runs or prints when the library is opened or the process ends.
+ *   - Threads of its own are joined before the call that started them returns, and call nothing of the host but log.
  *
  * Thread tags, at the end of a function's comment:
  *   [load]     one call at a time per plugin; other plugins may load at the same time
@@ -189,8 +190,8 @@ struct vox_job {
     uint32_t reserved2;
     void *self; /* the host's own */
 
-    /* Not 0 when the job should end: return VOX_ECANCELLED soon. Poll at every token, step and
-     * vocoder chunk, at least every 50 ms of work. [session] */
+    /* Not 0 when the job should end: return VOX_ECANCELLED soon. Ask once before the first write, then
+     * at every token, step and vocoder chunk, at least every 50 ms of work. [session] */
     int32_t (*cancelled)(const struct vox_job *job);
     /* How much is done, 0..1 and never less than before, and in which stage (a literal). At any time
      * during speak. [session] */
@@ -204,7 +205,8 @@ struct vox_job {
     /* Reports a word, in order of start, before or after its audio is written. When it fails, speak
      * returns the code unchanged. [session] */
     int32_t (*mark)(const struct vox_job *job, const struct vox_mark *mark);
-    /* Adds a line to the result's warnings: the job goes on, its caller should know. [session] */
+    /* Adds a line to the result's warnings: the job goes on, its caller should know. The last field of
+     * the first version: ask VOX_HAS before newer ones, as vox_warnf does. [session] */
     void (*warn)(const struct vox_job *job, struct vox_str message);
 };
 
@@ -219,7 +221,8 @@ struct vox_job {
 #define VOX_CAP_SPEED (UINT64_C(1) << 6)            /* honours job->speed */
 #define VOX_CAP_TENSORS (UINT64_C(1) << 7) /* needs libvoxtensor, which the host opens first */
 
-/* A voice that comes with the plugin. */
+/* A voice that comes with the plugin. A job that wants one has it as job->voice without frames, by its id as it stands
+ * here; speak refuses other ids with VOX_ENOTFOUND. */
 struct vox_speaker {
     uint32_t size;
     uint32_t reserved;
