@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,20 @@ char *str_format(const char *format, ...)
     str_vprintf(&s, format, args);
     va_end(args);
     return str_take(&s);
+}
+
+void text_list_add(struct text_list *list, char *text)
+{
+    list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
+    list->items[list->count++] = text;
+}
+
+void text_list_finish(struct text_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+    *list = (struct text_list){0};
 }
 
 /* --- UTF-8 (The Unicode Standard, table 3-7) -------------------------------------------------------- */

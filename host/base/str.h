@@ -1,11 +1,10 @@
-/* Growing text, UTF-8 checks and spelling suggestions. */
+/* Growing text, lists of texts, UTF-8 checks and spelling suggestions. */
 #ifndef BASE_STR_H
 #define BASE_STR_H
 
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 /* A growing buffer; all zero is an empty one. `data` is terminated once it is not NULL. */
 struct str {
@@ -26,6 +25,15 @@ void str_finish(struct str *s);
 
 /* An owned copy of a formatted text. */
 __attribute__((format(printf, 1, 2))) char *str_format(const char *format, ...);
+
+/* A list of texts that owns them; all zero is an empty one. */
+struct text_list {
+    char **items;
+    size_t count;
+};
+
+void text_list_add(struct text_list *list, char *text); /* takes `text` over */
+void text_list_finish(struct text_list *list);
 
 /* True when the bytes are UTF-8 (no surrogates, no overlong forms). Else *bad is the first wrong byte. */
 bool utf8_valid(const char *data, size_t len, size_t *bad);

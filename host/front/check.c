@@ -7,10 +7,8 @@
 #include "plugin/plugin.h"
 #include "voice/voice.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define CASES_MAX 256
 #define CHILD_ARGS_MAX 32

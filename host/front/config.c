@@ -2,8 +2,6 @@
 #include "front/inspect.h"
 #include "job/job.h"
 
-#include <stdio.h>
-
 struct config_arguments {
     struct app_arguments common;
     bool json, reference, job_reference;

@@ -168,14 +168,6 @@ static int32_t job_mark(const struct vox_job *job, const struct vox_mark *mark)
     return code;
 }
 
-/* With the lock. */
-static void add_warning(struct attempt *attempt, char *text)
-{
-    struct text_list *list = &attempt->warnings;
-    list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
-    list->items[list->count++] = text;
-}
-
 static void job_warn(const struct vox_job *job, struct vox_str message)
 {
     struct attempt *attempt = attempt_of(job);
@@ -183,7 +175,7 @@ static void job_warn(const struct vox_job *job, struct vox_str message)
     if (!attempt->detached && !attempt->closed && ++attempt->warning_count <= JOB_WARNINGS_MAX) {
         struct str text = {0};
         plugin_text(message.data ? message.data : "", message.size, &text);
-        add_warning(attempt, str_take(&text));
+        text_list_add(&attempt->warnings, str_take(&text));
     }
     pthread_mutex_unlock(&attempt->lock);
 }
@@ -355,12 +347,13 @@ static int finish_sink(struct attempt *attempt, struct result *result, struct er
         return err_set(err, ERR_INTERNAL, NULL, "plugin \"%s\" made no audio",
                        model_entry(attempt->job->model)->id);
     if (result->audio.clipped)
-        add_warning(attempt, str_format("%llu samples were louder than full scale and were clipped",
-                                        (unsigned long long)result->audio.clipped));
+        text_list_add(&attempt->warnings,
+                      str_format("%llu samples were louder than full scale and were clipped",
+                                 (unsigned long long)result->audio.clipped));
     if (attempt->warning_count > JOB_WARNINGS_MAX)
-        add_warning(attempt,
-                    str_format("%llu more warnings",
-                               (unsigned long long)(attempt->warning_count - JOB_WARNINGS_MAX)));
+        text_list_add(&attempt->warnings,
+                      str_format("%llu more warnings",
+                                 (unsigned long long)(attempt->warning_count - JOB_WARNINGS_MAX)));
     return 0;
 }
 
@@ -379,11 +372,8 @@ static int store_subtitle(struct attempt *attempt, enum subtitle_format format,
         code = store_commit(attempt->runner->store, temp, name, NULL, err);
     else
         unlink(temp); /* on a full disk what was written of it is needed */
-    if (code == 0) {
-        struct text_list *list = &result->subtitles;
-        list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
-        list->items[list->count++] = mem_copy_string(name);
-    }
+    if (code == 0)
+        text_list_add(&result->subtitles, mem_copy_string(name));
     str_finish(&text);
     free(temp);
     free(name);
@@ -415,7 +405,7 @@ static void take_texts(struct attempt *attempt, struct result *result)
     attempt->words = NULL;
     attempt->word_count = 0;
     for (size_t i = 0; i < attempt->job->warnings.count; i++)
-        add_warning(attempt, mem_copy_string(attempt->job->warnings.items[i]));
+        text_list_add(&attempt->warnings, mem_copy_string(attempt->job->warnings.items[i]));
     result->warnings = attempt->warnings;
     attempt->warnings = (struct text_list){0};
 }

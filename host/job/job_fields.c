@@ -1,8 +1,6 @@
 /* The table of a job's fields, and configs/JOBS.md, which is made from it. */
 #include "job/job_fields.h"
 
-#include <string.h>
-
 static const char *const ops[] = {"tts"};
 
 const struct field_spec job_fields[FIELD_COUNT] = {

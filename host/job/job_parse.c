@@ -38,13 +38,6 @@ static int unknown_field(const char *name, struct err *err)
                    "unknown field; the model's own options stand under \"options\"");
 }
 
-static void warn(struct job *job, char *text)
-{
-    struct text_list *list = &job->warnings;
-    list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
-    list->items[list->count++] = text;
-}
-
 static int sort_members(const cJSON *json, struct given *given, struct job *job, struct err *err)
 {
     const cJSON *member;
@@ -64,8 +57,8 @@ static int sort_members(const cJSON *json, struct given *given, struct job *job,
                            given->values[index]->string, member->string);
         given->values[index] = member;
         if (is_alias)
-            warn(job,
-                 str_format("\"%s\" is taken as \"%s\"", member->string, job_fields[index].name));
+            text_list_add(&job->warnings, str_format("\"%s\" is taken as \"%s\"", member->string,
+                                                     job_fields[index].name));
     }
     return 0;
 }

@@ -7,7 +7,6 @@
 #include "job/job_private.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct queued {
     struct queued *next;

@@ -18,11 +18,6 @@
 
 enum value_source { SOURCE_DEFAULT, SOURCE_ENVIRONMENT, SOURCE_MANIFEST, SOURCE_COMMAND_LINE };
 
-struct text_list {
-    char **items;
-    size_t count;
-};
-
 /* All absolute. */
 struct manifest_paths {
     char *models; /* default ./models */

@@ -3,7 +3,6 @@
  */
 #include "manifest/manifest_private.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -179,11 +179,7 @@ void key_expected(const struct key_spec *spec, struct str *out)
 void value_free(const struct key_spec *spec, void *slot)
 {
     if (spec->type == KEY_NAMES || spec->type == KEY_DIRS) {
-        struct text_list *list = slot;
-        for (size_t i = 0; i < list->count; i++)
-            free(list->items[i]);
-        free(list->items);
-        *list = (struct text_list){0};
+        text_list_finish(slot);
     } else if (spec->type == KEY_MAP) {
         cJSON_Delete(*(cJSON **)slot);
         *(cJSON **)slot = NULL;

@@ -49,28 +49,14 @@ static struct plugin *opened; /* guarded by open_lock */
 
 /* --- Finding ------------------------------------------------------------------------------------------- */
 
-static void add_dir(struct text_list *dirs, char *dir)
-{
-    dirs->items = mem_resize(dirs->items, dirs->count + 1, sizeof(*dirs->items));
-    dirs->items[dirs->count++] = dir;
-}
-
 void plugin_dirs(const struct text_list *search, struct text_list *dirs)
 {
     char *program = fs_program_dir();
     for (size_t i = 0; search && i < search->count; i++)
-        add_dir(dirs, mem_copy_string(search->items[i]));
-    add_dir(dirs, fs_join(program, "plugins"));
-    add_dir(dirs, fs_absolute(program, VOXHOST_INSTALLED_PLUGINS));
+        text_list_add(dirs, mem_copy_string(search->items[i]));
+    text_list_add(dirs, fs_join(program, "plugins"));
+    text_list_add(dirs, fs_absolute(program, VOXHOST_INSTALLED_PLUGINS));
     free(program);
-}
-
-void text_list_finish(struct text_list *list)
-{
-    for (size_t i = 0; i < list->count; i++)
-        free(list->items[i]);
-    free(list->items);
-    *list = (struct text_list){0};
 }
 
 char *plugin_find(const char *name, const char *first_dir, const struct text_list *search,
@@ -82,7 +68,7 @@ char *plugin_find(const char *name, const char *first_dir, const struct text_lis
     if (name[0] == '/')
         return mem_copy_string(name);
     if (first_dir)
-        add_dir(&dirs, mem_copy_string(first_dir));
+        text_list_add(&dirs, mem_copy_string(first_dir));
     plugin_dirs(search, &dirs);
     for (size_t i = 0; i < dirs.count && !found; i++) {
         char *path = fs_absolute(dirs.items[i], name);

@@ -23,7 +23,6 @@ char *plugin_find(const char *name, const char *first_dir, const struct text_lis
                   struct err *err);
 /* The folders that plugin_find looks in, `search` first, then the program's own. */
 void plugin_dirs(const struct text_list *search, struct text_list *dirs);
-void text_list_finish(struct text_list *list);
 
 /* Opens the library at an absolute path and checks its entry; the same file twice is one plugin. One
  * open at a time in the process. ERR_MODEL_FAILED names the file and what is wrong with it. */

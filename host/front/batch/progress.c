@@ -1,7 +1,6 @@
 /* Progress of a batch; see progress.h. */
 #include "front/batch/progress.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -7,8 +7,6 @@
  */
 #include "front/batch/job_source_private.h"
 
-#include <string.h>
-
 /* Where a scan stands in JSON text. */
 struct scan {
     int depth;

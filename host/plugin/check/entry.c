@@ -1,8 +1,6 @@
 /* Conformance cases on vox_entry: what a host reads before it calls anything. */
 #include "plugin/check/cases.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define COUNT_MAX 4096     /* of speakers, options, languages, choices */

@@ -3,7 +3,6 @@
 #include "plugin/check/elf.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char *const banned_imports[] = {

@@ -2,7 +2,6 @@
 #include "plugin/check/cases.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CANCEL_NS_MAX (2 * CLOCK_S) /* from the first yes to the end of speak */

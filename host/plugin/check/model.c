@@ -2,7 +2,6 @@
 #include "plugin/check/cases.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define OPEN_COUNT 100
 

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define DIGEST_START UINT64_C(0xcbf29ce484222325) /* FNV-1a */
