@@ -204,12 +204,12 @@ class Speak(Case):
     @unittest.skipUnless(os.geteuid() == 0, "only root can become a user without a home")
     def test_user_without_a_home_can_speak(self):
         self.dir.chmod(0o777)
-        done = subprocess.run(["setpriv", "--reuid", "4242", "--clear-groups", VOXHOST, "speak", "Hi", "-o",
-                               self.dir / "a.wav"], env={"HOME": "/", "PATH": os.environ["PATH"]}, capture_output=True,
-                              text=True, timeout=60)
+        subprocess.run(["cmake", "--install", BUILD, "--prefix", self.dir / "usr", "--component", "host"], check=True,
+                       stdout=subprocess.DEVNULL)  # the build folder may be closed to others
+        done = subprocess.run(["setpriv", "--reuid", "4242", "--clear-groups", self.dir / "usr/bin/voxhost", "speak", "Hi",
+                               "-o", self.dir / "a.wav"], env={"HOME": "/", "PATH": os.environ["PATH"]},
+                              capture_output=True, text=True, timeout=60)
         shutil.rmtree("/tmp/voxhost-4242", ignore_errors=True)
-        if done.returncode == 126 or "Permission denied" in done.stderr and "voxhost:" not in done.stderr:
-            self.skipTest("the build folder is closed to other users")
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_signal_ends_it_and_leaves_nothing(self):
