@@ -130,7 +130,7 @@ void cst_free(void *p)
 
 jmp_buf *cst_errjmp = NULL; /* never set: cst_error() then calls exit() */
 
-int cst_errmsg(const char *format, ...)
+__attribute__((format(printf, 1, 2))) int cst_errmsg(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
