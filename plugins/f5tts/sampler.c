@@ -46,8 +46,7 @@ static void grid_make(vt_cx *cx, const struct f5_sampling *sampling, float *grid
     vt *bend = vt_add(cx, vt_add_s(cx, vt_cos(cx, vt_mul_s(cx, t, M_PI_2)), -1), t);
     t = vt_add(cx, t, vt_mul_s(cx, bend, sampling->sway));
     vt_read_f32(cx, t, grid, (uint64_t)sampling->steps + 1);
-    vt_leave(cx, scope, NULL);
-    vt_tap(cx, "grid", t);
+    vt_tap(cx, "grid", vt_leave(cx, scope, t));
 }
 
 /* The times at which the network is asked: one per step, or two. Returns how many. */

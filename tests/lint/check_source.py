@@ -8,6 +8,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINES_MAX = 800
+SUFFIXES = (".c", ".h", ".cpp")
 
 # A module sees itself and these (DESIGN section 2: the order in which a job passes them).
 MAY_SEE = {
@@ -20,6 +21,17 @@ MAY_SEE = {
     "job": {"base", "manifest", "plugin", "audio", "voice", "store"},
     "front": {"base", "manifest", "plugin", "audio", "voice", "store", "job"},
 }
+# Outside host/: by the start of the file's path, the folders whose headers it may include.
+OUTSIDE = {
+    "sdk/include": {"vox"},
+    "sdk/template": {"vox"},
+    "sdk/src/weights": {"vox", "weights"},
+    "sdk/src/dsp": {"vox", "dsp"},
+    "sdk/src/kernels": {"vox", "kernels"},
+    "sdk/src/torch": {"vox", "kernels", "torch"},
+    "plugins": {"vox"},  # and the plugin's own
+}
+LIBTORCH = re.compile(r'#include <(ATen|c10|caffe2|torch)/')
 BANNED = re.compile(r"(?<![>.])\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|atof|gets|system|alloca|popen|getenv)\s*\(")
 GETENV_ALLOWED = {"host/front/app.c"}  # the edge of the process
 MACHINE_PATH = re.compile(r"(^|[^A-Za-z0-9_.])/(work|farm|root|home/[a-z]+)/")
@@ -52,9 +64,22 @@ def check_includes(path, text):
             yield number, f"{other} is seen through {other}/{other}.h only"
 
 
+def check_outside(path, text):
+    """The SDK and the plugins: nothing of the host or of each other, and libtorch in sdk/src/torch only."""
+    folder = next((f for f in OUTSIDE if path.is_relative_to(f)), None)
+    for number, line in enumerate(text.splitlines(), 1) if folder else ():
+        if LIBTORCH.match(line) and folder != "sdk/src/torch":
+            yield number, "libtorch is seen in sdk/src/torch only"
+        match = re.match(r'#include "([a-z0-9_.]+)/', line)
+        if not match or match.group(1) in OUTSIDE[folder]:
+            continue
+        if folder != "plugins" or match.group(1) == ".." or not (ROOT / "plugins" / path.parts[1] / match.group(1)).is_dir():
+            yield number, f"{folder} may not see {match.group(1)}"
+
+
 def check_file(path):
     text = (ROOT / path).read_text(encoding="utf-8")
-    if path.suffix in (".c", ".h"):
+    if path.suffix in SUFFIXES:
         if text.count("\n") > LINES_MAX:
             yield 1, f"has over {LINES_MAX} lines"
         if not text.startswith("/*"):
@@ -66,7 +91,8 @@ def check_file(path):
                 yield number, f"calls {match.group(1)}"
     if path.parts[0] == "host":
         yield from check_includes(path, text)
-    if path.suffix in (".c", ".h") and path.parts[0] == "host":
+    yield from check_outside(path, text)
+    if path.suffix in SUFFIXES and path.parts[0] in ("host", "sdk", "plugins"):
         for number, line in enumerate(text.splitlines(), 1):
             if MACHINE_PATH.search(line):
                 yield number, "names a path of a machine"
@@ -74,7 +100,7 @@ def check_file(path):
 
 def main():
     breaches = 0
-    files = tracked("*.c", "*.h")
+    files = tracked("*.c", "*.h", "*.cpp")
     for path in files:
         for number, what in check_file(path):
             print(f"{path}:{number}: {what}")

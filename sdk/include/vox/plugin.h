@@ -219,7 +219,9 @@ struct vox_job {
 #define VOX_CAP_MARKS (UINT64_C(1) << 4)            /* reports word times of its own */
 #define VOX_CAP_SEED (UINT64_C(1) << 5)             /* the seed changes the audio */
 #define VOX_CAP_SPEED (UINT64_C(1) << 6)            /* honours job->speed */
-#define VOX_CAP_TENSORS (UINT64_C(1) << 7) /* needs libvoxtensor, which the host opens first */
+/* Computes with libvoxtensor (vox/tensor.h), which it is linked to: opening the plugin opens the library. The host finds
+ * it when the plugin's own search path does not, and says so when this installation has none. */
+#define VOX_CAP_TENSORS (UINT64_C(1) << 7)
 
 /* A voice that comes with the plugin. A job that wants one has it as job->voice without frames, by its id as it stands
  * here; speak refuses other ids with VOX_ENOTFOUND. */

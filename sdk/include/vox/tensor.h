@@ -44,7 +44,7 @@ struct vt_dims {
     uint32_t rank;
     int64_t size[VT_RANK_MAX];
 };
-#define VT_DIMS(...)                                                               \
+#define VT_DIMS(...)                                                                  \
     ((struct vt_dims){(uint32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
                       {__VA_ARGS__}})
 
@@ -128,11 +128,12 @@ VOX_EXPORT vt *vt_linspace(vt_cx *cx, double first, double last, int64_t count);
  * failed, fills with zeros. [cx] */
 VOX_EXPORT void vt_read_f32(vt_cx *cx, const vt *x, float *out, uint64_t count);
 VOX_EXPORT void vt_read_i64(vt_cx *cx, const vt *x, int64_t *out, uint64_t count);
-VOX_EXPORT int32_t vt_all_finite(vt_cx *cx, const vt *x); /* 1 when no element is NaN or infinite [cx] */
+VOX_EXPORT int32_t vt_all_finite(vt_cx *cx,
+                                 const vt *x); /* 1 when no element is NaN or infinite [cx] */
 
-VOX_EXPORT struct vt_dims vt_shape(const vt *x);         /* [any] */
-VOX_EXPORT int64_t vt_size(const vt *x, int32_t dim);    /* [any] */
-VOX_EXPORT uint32_t vt_type(const vt *x);                /* VT_F32 ... [any] */
+VOX_EXPORT struct vt_dims vt_shape(const vt *x);      /* [any] */
+VOX_EXPORT int64_t vt_size(const vt *x, int32_t dim); /* [any] */
+VOX_EXPORT uint32_t vt_type(const vt *x);             /* VT_F32 ... [any] */
 /* Fails the context, unless it has, when x has not this shape. Returns x. [cx] */
 VOX_EXPORT const vt *vt_expect(vt_cx *cx, const vt *x, struct vt_dims dims);
 
