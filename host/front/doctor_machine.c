@@ -69,6 +69,22 @@ static void check_libraries(struct doctor *doctor)
                   OpenSSL_version(OPENSSL_VERSION), gnu_get_libc_version());
 }
 
+/* Costs a third of a second where there is one, since libtorch comes with it. */
+static void check_tensors(struct doctor *doctor)
+{
+    struct str about = {0};
+    struct err err = {0};
+    if (plugin_tensors_about(&about, &err) != 0)
+        doctor_report(doctor, DOCTOR_WARN, "tensors",
+                      "plugins that compute with tensors cannot run", "%s", err.message);
+    else
+        doctor_report(
+            doctor, DOCTOR_OK, "tensors", NULL, "%s",
+            about.len ? str_text(&about)
+                      : "not built (WITH_TORCH=OFF): plugins that compute with tensors cannot run");
+    str_finish(&about);
+}
+
 /* Encodes a tenth of a second of silence into nothing. */
 static int try_encoder(enum audio_format format, int fd, struct err *err)
 {
@@ -239,6 +255,7 @@ static void check_tmp(struct doctor *doctor)
 void doctor_check_machine(struct doctor *doctor)
 {
     check_libraries(doctor);
+    check_tensors(doctor);
     check_encoders(doctor);
     check_cpu(doctor);
     check_memory(doctor);

@@ -3,6 +3,8 @@
  */
 #include "plugin/plugin.h"
 
+#include "plugin/library.h"
+
 #include <ctype.h>
 #include <dlfcn.h>
 #include <elf.h>
@@ -238,14 +240,10 @@ static int check_elf(const char *path, struct stat *info, struct err *err)
 
 static int load_library(const char *path, const struct vox_entry **entry, struct err *err)
 {
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (!library) {
-        const char *why = dlerror();
-        size_t len = strlen(path);
-        if (why && strncmp(why, path, len) == 0 && why[len] == ':')
-            why += len + 1 + strspn(why + len + 1, " ");
-        return err_set(err, ERR_MODEL_FAILED, NULL, "%s: cannot be loaded: %s", path,
-                       why ? why : "no reason given");
+    void *library;
+    if (library_open(path, &library, err) != 0) {
+        err_prefix(err, "%s", path);
+        return err->code;
     }
     *entry = dlsym(library, "vox_entry");
     if (!*entry)
@@ -255,9 +253,6 @@ static int load_library(const char *path, const struct vox_entry **entry, struct
         err_prefix(err, "%s", path);
         return err->code;
     }
-    if ((*entry)->capabilities & VOX_CAP_TENSORS)
-        return err_set(err, ERR_MODEL_FAILED, NULL,
-                       "%s: unsupported: needs libvoxtensor, which this build does not have", path);
     return 0;
 }
 

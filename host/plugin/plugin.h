@@ -29,6 +29,9 @@ void plugin_dirs(const struct text_list *search, struct text_list *dirs);
 int plugin_open(const char *path, struct plugin **plugin, struct err *err);
 const struct vox_entry *plugin_entry(const struct plugin *plugin);
 const char *plugin_path(const struct plugin *plugin);
+/* Opens the tensor library, which plugins bring along when they need it, and appends one line about it; nothing when
+ * this build has none. Fails when there is one that cannot be opened. */
+int plugin_tensors_about(struct str *about, struct err *err);
 /* Only one thread at a time may be in a plugin's [load] functions. */
 void plugin_lock(struct plugin *plugin);
 void plugin_unlock(struct plugin *plugin);

@@ -1,4 +1,5 @@
-"""A plugin exports vox_entry and nothing else."""
+"""A plugin exports vox_entry and nothing else; the tensor library its own API and nothing else."""
+import re
 import unittest
 
 import common
@@ -19,6 +20,19 @@ class Exports(unittest.TestCase):
         self.assertLessEqual({"faulty_data", "faulty_function", "vox_entry"},
                              set(common.exported_symbols(FAKES / "faulty_exports.so")))
         self.assertEqual([], common.exported_symbols(FAKES / "faulty_no_entry.so"))
+
+    def test_tensor_library_exports_what_its_headers_declare(self):
+        library = BUILD / "lib" / "libvoxtensor.so"
+        if not library.exists():
+            self.skipTest("built without torch")
+        declared = set()
+        for header in ("tensor.h", "weights.h"):
+            text = re.sub(r"/\*.*?\*/", "", (common.INCLUDE / "vox" / header).read_text(), flags=re.S)
+            text = re.sub(r"\\\n|(?m:^#.*$)", "", text)
+            declared |= set(re.findall(r"\b((?:vt|vox_weights?|vox_dtype)_\w+)\(", text))
+        declared.discard("vt_tap_function")  # a type
+        exported = {name.split("@")[0] for name in common.exported_symbols(library)} - {"VOXTENSOR_1"}
+        self.assertEqual(declared, exported)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,34 @@ class Sdk(unittest.TestCase):
             self.assertEqual(2 * CLICK_FRAMES, audio.getnframes())
             self.assertTrue(any(audio.readframes(audio.getnframes())))
 
+    def tensor_plugin(self):
+        """A plugin that calls the tensor library, made out of tree by find_package."""
+        folder = self.copy_template(f"tensors_{self._testMethodName}")
+        lists = folder / "CMakeLists.txt"
+        text = lists.read_text().replace("find_package(VoxSdk REQUIRED)", "find_package(VoxSdk REQUIRED COMPONENTS voxtensor)")
+        lists.write_text(text.replace("SOURCES plugin.c", "SOURCES plugin.c LIBRARIES VoxSdk::voxtensor"))
+        source = folder / "plugin.c"
+        source.write_text('#include "vox/tensor.h"\n' + source.read_text().replace('"envelope of %d frames", CLICK_FRAMES', '"%s", vt_about()'))
+        self.assertIn("vt_about", source.read_text())
+        return folder
+
+    def test_tensor_plugin_builds_by_find_package(self):
+        if not (BUILD / "lib" / "libvoxtensor.so").exists():
+            self.skipTest("built without torch")
+        whole = pathlib.Path(self.folder.name) / "whole"
+        for component in ("sdk", "host"):
+            common.run("cmake", "--install", BUILD, "--component", component, "--prefix", whole)
+        folder = self.tensor_plugin()
+        common.run("cmake", "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={whole}")
+        common.run("cmake", "--build", folder / "build")
+        self.assertIn("libvoxtensor.so.1", common.run("readelf", "-d", folder / "template.so"))
+        common.run(HOST, "check", folder / "template.so", "--case", "speak-works")
+
+    def test_tensor_plugin_is_refused_without_the_library(self):
+        folder = self.tensor_plugin()
+        with self.assertRaisesRegex(AssertionError, "voxtensor"):
+            common.run("cmake", "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={self.prefix}")
+
     def test_only_the_sdk_is_installed(self):
         files = {f.name for f in self.prefix.rglob("*") if f.is_file()}
         self.assertLessEqual({h.name for h in common.HEADERS}, files)

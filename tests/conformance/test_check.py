@@ -279,6 +279,21 @@ class Good(unittest.TestCase):
                                            if result["outcome"] == "skip"})
 
 
+class F5tts(unittest.TestCase):
+    """On the tiny checkpoint of the golden tests."""
+    SKIPPED = {
+        "unknown-extension-null", "speakers-speak", "speakers-differ", "first-speaker-is-default",
+        "unknown-voice-refused", "languages-speak", "marks-reported"}
+
+    def test_f5tts_passes(self):
+        data = pathlib.Path(__file__).resolve().parents[1] / "golden" / "f5tts" / "data"
+        results = check(BUILD / "plugins" / "f5tts.so", "--model-dir", data / "v1", "--load-options", '{"arch":"v1"}',
+                        "--voice", data / "references" / "ref_24k_mono.wav", "--transcript", "Some call me nature.",
+                        "--text", "Hello there.", "--job-options", '{"nfe_step":1}', timeout_s="60")
+        self.assertEqual({}, failed(results))
+        self.assertEqual(self.SKIPPED, {case for case, result in results.items() if result["outcome"] == "skip"})
+
+
 class Faults(unittest.TestCase):
     """The runs go side by side; each is compared in a subTest."""
 

@@ -273,7 +273,8 @@ class Plugins(Case):
         plugins = self.listing("--manifest", manifest)
         self.assertEqual(plugins[0]["path"], f"{self.dir}/flite.so")
         self.assertEqual(plugins[0]["id"], "tone")
-        self.assertEqual(plugins[1]["hidden_by"], f"{self.dir}/flite.so")
+        shipped = [p["hidden_by"] for p in plugins[1:] if p["path"].endswith("/flite.so")]
+        self.assertEqual(shipped, [f"{self.dir}/flite.so"])
         self.assertEqual(plugins[-1]["path"], str(TEST_PLUGINS / "tone.so"))
 
     def test_wrong_manifest_is_exit_2(self):

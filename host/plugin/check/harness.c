@@ -2,6 +2,7 @@
 #include "plugin/check/harness.h"
 
 #include "plugin/check/cases.h"
+#include "plugin/library.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -149,12 +150,11 @@ bool cx_open(struct check_cx *cx)
 {
     if (cx->entry)
         return true;
-    void *library = dlopen(cx->path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (library)
-        cx->entry = dlsym(library, "vox_entry");
-    if (!library)
-        cx_fail(cx, "%s", dlerror());
-    else if (!cx->entry)
+    void *library;
+    struct err err = {0};
+    if (library_open(cx->path, &library, &err) != 0)
+        cx_fail(cx, "%s", err.message);
+    else if (!(cx->entry = dlsym(library, "vox_entry")))
         cx_fail(cx, "has no symbol vox_entry: not a voxhost plugin");
     return cx->entry;
 }
