@@ -1,4 +1,4 @@
-"""Speed and memory of voxhost beside the flite program and minimal C programs. README.md has figures.
+"""Speed and memory of voxhost beside the flite program, minimal C programs and upstream models. README.md has figures.
 
 usage: bench.py [--build DIR] [--dir DIR] [--cores N] [--rounds N] [--quick] [--json] [CASE...]
 
@@ -19,7 +19,8 @@ import sys
 import tempfile
 import wave
 
-from harness import Bench, Wrong, machine
+from f5.case import f5
+from harness import Bench, Wrong, machine, row
 
 SENTENCES = 1000
 TONE_JOBS = 20000
@@ -69,10 +70,6 @@ def pcm(path):
 
 
 # --- Cases -------------------------------------------------------------------------------------------------
-
-
-def row(name, value, unit, goal, met, **facts):
-    return {"name": name, "value": value, "unit": unit, "goal": goal, "met": met, **facts}
 
 
 def throughput(bench):
@@ -223,7 +220,8 @@ def mapped_objects(command, env):
     return mapped
 
 
-CASES = {case.__name__: case for case in (throughput, overhead, memory, startup)}
+CASES = {case.__name__: case for case in (throughput, overhead, memory, startup, f5)}
+USUAL = [name for name in CASES if name != "f5"]  # that one needs torch, the network once, and a quarter of an hour
 
 
 # --- Program -----------------------------------------------------------------------------------------------
@@ -231,7 +229,7 @@ CASES = {case.__name__: case for case in (throughput, overhead, memory, startup)
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; default: all")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; default: all but f5")
     parser.add_argument("--build", default="build", type=pathlib.Path, help="the build folder (build)")
     parser.add_argument("--dir", help="where outputs are written; default: /dev/shm where 8 GiB are free, else the "
                                       "build folder")
@@ -277,7 +275,7 @@ def main():
         if not arguments.json:
             print(f"{machine()}; {len(cores)} cores used; outputs in {where}", flush=True)
         try:
-            for name in arguments.cases or CASES:
+            for name in arguments.cases or USUAL:
                 found = CASES[name](bench)
                 rows += found
                 if not arguments.json:

@@ -12,6 +12,11 @@ class Wrong(Exception):
     """A side failed, or the sides did not do the same work: there is nothing to compare."""
 
 
+def row(name, value, unit, goal, met, **facts):
+    """A line of the report. `facts`: {side: what was measured}, shown below it."""
+    return {"name": name, "value": value, "unit": unit, "goal": goal, "met": met, **facts}
+
+
 class Bench:
     """Where things are, and what was asked for."""
 
