@@ -113,7 +113,8 @@ static vt *conv_pos(vt_cx *cx, const struct f5_dit *dit, const vt *x)
     vt *h = vt_to(cx, vt_transpose(cx, x, 1, 2), dit->config.type); /* [b, d, n] */
     for (int i = 0; i < 2; i++)
         h = vt_mish(cx, vt_conv1d(cx, h, dit->conv_pos[i].weight, dit->conv_pos[i].bias, conv));
-    return vt_leave(cx, scope, vt_to(cx, vt_transpose(cx, h, 1, 2), VT_F32));
+    h = vt_to(cx, vt_transpose(cx, h, 1, 2), VT_F32);
+    return vt_leave(cx, scope, vt_contiguous(cx, h)); /* else every block works across rows */
 }
 
 /* x [1, n, m] -> [b, n, d]. The projection of the concatenation, by parts. */

@@ -48,6 +48,10 @@ static int32_t check_input(const struct f5_pcm *pcm, struct vox_error *error)
         return vox_fail(error, VOX_EINVAL, "the reference has %u channels; expected 1..%d",
                         pcm->channels, CHANNELS_MAX);
     double seconds = (double)pcm->frames / pcm->rate_hz;
+    if (seconds < F5_REFERENCE_SECONDS_MIN)
+        return vox_fail(error, VOX_EINVAL,
+                        "the reference is only %.2f s long; expected at least %.1f s", seconds,
+                        F5_REFERENCE_SECONDS_MIN);
     if (seconds > F5_REFERENCE_INPUT_S_MAX)
         return vox_fail(error, VOX_EINVAL, "the reference is %.0f s long; expected at most %.0f s",
                         seconds, F5_REFERENCE_INPUT_S_MAX);
@@ -111,10 +115,6 @@ static int32_t select_part(const struct f5_pcm *pcm, struct clip *clip, struct v
 static int32_t check_whole(const struct f5_pcm *pcm, struct vox_error *error)
 {
     double seconds = (double)pcm->frames / pcm->rate_hz;
-    if (seconds < F5_REFERENCE_SECONDS_MIN)
-        return vox_fail(error, VOX_EINVAL,
-                        "the reference is only %.2f s long; expected at least %.1f s", seconds,
-                        F5_REFERENCE_SECONDS_MIN);
     if (seconds > F5_REFERENCE_SECONDS_MAX)
         return vox_fail(error, VOX_EINVAL,
                         "the reference is %.1f s long; expected at most %.0f s without "

@@ -9,12 +9,13 @@
 namespace vox
 {
 
-/* The kind of a c10::Error that has no class of its own, told by its text. The allocator of the
- * CPU, cuBLAS and (in older versions) every CUDA call report so. */
+/* The kind of a c10::Error that has no class of its own, told by its text. The allocator of the CPU, cuBLAS and (in older
+ * versions) every CUDA call report so; oneDNN cannot create a primitive when there is no memory for its code. */
 static int32_t code_of(const char *message)
 {
     static const char *const memory[] = {"can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED",
-                                         "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED"};
+                                         "CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED",
+                                         "could not create a primitive"};
     static const char *const device[] = {"CUDA error", "CUDA driver error", "CUBLAS_STATUS_",
                                          "CUDNN_STATUS_", "CUFFT_"};
     for (const char *text : memory) {
