@@ -40,6 +40,13 @@ int32_t f5_weights_settle(struct vox_weights *file, const struct vox_host *host,
     return code == VOX_OK ? vox_weights_check_finite(file, error) : code;
 }
 
+/* What was converted is not needed again, and the rest comes back from the page cache. */
+static void release_pages(const struct f5_dit *dit)
+{
+    for (uint64_t i = 0; i < vox_weights_count(dit->file); i++)
+        vox_weights_release(dit->file, vox_weights_at(dit->file, i));
+}
+
 /* --- Layout -------------------------------------------------------------------------------------------------------- */
 
 /* Where the model may lie: `root` is what upstream's loader hands to load_state_dict, `prefix` its network. */
@@ -128,7 +135,6 @@ static int32_t config_read(struct f5_dit *dit, const char *prefix, bool v1, cons
     int64_t inner = size_of(dit, prefix, "transformer_blocks.0.attn.to_q.weight", 0);
     c->heads = c->head_dim ? inner / c->head_dim : 0;
     c->ff_dim = size_of(dit, prefix, "transformer_blocks.0.ff.ff.0.0.weight", 0);
-    c->time_hidden = size_of(dit, prefix, "time_embed.time_mlp.0.weight", 0);
     c->time_dim = size_of(dit, prefix, "time_embed.time_mlp.0.weight", 1);
     c->conv_kernel = size_of(dit, prefix, "input_embed.conv_pos_embed.conv1d.0.weight", 2);
     int64_t group = size_of(dit, prefix, "input_embed.conv_pos_embed.conv1d.0.weight", 1);
@@ -265,7 +271,10 @@ int32_t f5_dit_load(vt_cx *cx, struct f5_dit *dit, const char *path, bool arch_v
             vt_weight(cx, dit->file, VT_F32, VT_DIMS(d, 2 * d), "long_skip_connection.weight");
     dit->norm_out = f5_affine_load(cx, dit->file, VT_F32, VT_DIMS(2 * d, d), "norm_out.linear");
     dit->output = f5_affine_load(cx, dit->file, VT_F32, VT_DIMS(F5_MELS, d), "proj_out");
-    return f5_weights_settle(dit->file, host, error);
+    code = f5_weights_settle(dit->file, host, error);
+    if (type != VT_F32)
+        release_pages(dit);
+    return code;
 }
 
 void f5_dit_finish(struct f5_dit *dit)

@@ -183,6 +183,7 @@ static void dit_block(vt_cx *cx, const struct f5_dit *dit, int64_t i,
 vt *f5_dit_forward(vt_cx *cx, const struct f5_dit *dit, const struct f5_condition *condition,
                    const struct f5_modulations *m, int64_t e, const vt *x, struct f5_watch *watch)
 {
+    vt_expect(cx, x, VT_DIMS(1, vt_size(condition->base, 1), F5_MELS));
     vt_tap(cx, "time_embed", vt_narrow(cx, m->time, 0, e, 1));
     vt *h = input_embed(cx, dit, condition, x); /* [b, n, d] */
     vt_tap(cx, "input_embed", h);

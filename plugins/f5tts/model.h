@@ -29,13 +29,14 @@
 /* --- Sizes and variants, read from the checkpoint's shapes ------------------------------------------ */
 
 struct f5_config {
-    int64_t dim, depth, heads, head_dim,
-        ff_dim;                       /* d, blocks, heads of head_dim, feed-forward width */
-    int64_t time_dim, time_hidden;    /* sinusoid width, width of its MLP */
+    int64_t dim, depth;               /* width d, number of blocks */
+    int64_t heads, head_dim, ff_dim;  /* of attention; width of the feed-forward */
+    int64_t time_dim;                 /* width of the time's sinusoids */
     int64_t conv_kernel, conv_groups; /* of the convolutional position embedding */
-    int64_t vocab_rows, text_dim, text_depth, text_ff; /* embedding rows: symbols + 1 */
-    bool mask_padding;                                 /* v1: text rows beyond the text stay zero */
-    int64_t rotated_heads;                             /* v1: all; v0: 1 */
+    int64_t vocab_rows;               /* of the text table: symbols + 1 */
+    int64_t text_dim, text_depth, text_ff;
+    bool mask_padding;     /* v1: text rows beyond the text stay zero */
+    int64_t rotated_heads; /* v1: all; v0: 1 */
     bool qk_norm, long_skip;
     uint32_t type; /* VT_F32 or VT_BF16: of the transformer's matrices */
 };

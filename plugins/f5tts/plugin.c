@@ -8,6 +8,7 @@
  */
 #include "speech.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -140,29 +141,37 @@ static int32_t checkpoint_path(const struct vox_load *load, char *path, struct v
                     folder);
 }
 
-/* v1 and v0 have the same weights and differ in how they are used. Official names tell: F5TTS_v1_Base/..., F5TTS_Base/... */
+/* Does the name have this word, whatever its case, with neither letter nor digit beside it? */
+static bool has_word(const char *name, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *at = name; *at; at++)
+        if (strncasecmp(at, word, len) == 0 && (at == name || !isalnum((unsigned char)at[-1])) &&
+            !isalnum((unsigned char)at[len]))
+            return true;
+    return false;
+}
+
+/* v1 and v0 have the same weights and differ in how they are used. Official names tell, of the file or its folder:
+ * F5TTS_v1_Base/..., F5TTS_Base/... */
 static int32_t arch_of(const struct vox_load *load, const char *checkpoint, bool *v1,
                        struct vox_error *error)
 {
+    static const char *const v0_names[] = {"v0", "F5TTS_Base", "F5TTS_Small"};
     const struct vox_value *option = &load->options[LOAD_ARCH];
-    if (option->is_set) {
-        *v1 = option->integer == 0;
+    *v1 = option->is_set && option->integer == 0;
+    if (option->is_set)
         return VOX_OK;
-    }
     const char *name = checkpoint + strlen(checkpoint);
-    for (int parts = 0; name > checkpoint && parts < 2; parts++) /* the file and its folder */
+    for (int parts = 0; name > checkpoint && parts < 2; parts++)
         for (name--; name > checkpoint && name[-1] != '/'; name--)
             ;
-    static const char *const v0_names[] = {"F5TTS_Base", "F5TTS_Small", "_v0", "-v0"};
-    for (const char *at = name; *at; at++) {
-        *v1 = true;
-        if (strncasecmp(at, "_v1", 3) == 0 || strncasecmp(at, "-v1", 3) == 0)
-            return VOX_OK;
-        *v1 = false;
-        for (size_t i = 0; i < sizeof(v0_names) / sizeof(v0_names[0]); i++)
-            if (strncasecmp(at, v0_names[i], strlen(v0_names[i])) == 0)
-                return VOX_OK;
-    }
+    *v1 = has_word(name, "v1");
+    bool v0 = false;
+    for (size_t i = 0; i < sizeof(v0_names) / sizeof(v0_names[0]); i++)
+        v0 = v0 || has_word(name, v0_names[i]);
+    if (*v1 != v0)
+        return VOX_OK;
     return vox_fail(error, VOX_EMODEL,
                     "options.arch: cannot be told from the name %.200s: set it to v1 "
                     "(F5TTS_v1_Base and newer models) or v0 "

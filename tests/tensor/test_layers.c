@@ -83,7 +83,6 @@ static void activations_are_those_of_torch(void **state)
 {
     vt_cx *cx = *state;
     vt *x = FROM(VT_DIMS(5), -2, -0.5f, 0, 1, 3);
-    CHECK(vt_gelu(cx, x), VT_DIMS(5), -0.0455002785f, -0.154268771f, 0, 0.841344714f, 2.99594975f);
     CHECK(vt_silu(cx, x), VT_DIMS(5), -0.238405839f, -0.188770339f, 0, 0.731058598f, 2.85772252f);
     CHECK(vt_mish(cx, x), VT_DIMS(5), -0.252501458f, -0.22074376f, 0, 0.865098357f, 2.98653507f);
 }

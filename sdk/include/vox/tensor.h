@@ -80,9 +80,6 @@ VOX_EXPORT int32_t vt_ok(const vt_cx *cx);
 /* VOX_OK, or the first failure: its code (VOX_ENOMEM, VOX_EDEVICE, VOX_EINTERNAL) and "step[17].block[3].attn: ...". [cx] */
 VOX_EXPORT int32_t vt_status(const vt_cx *cx, struct vox_error *error);
 
-/* 1 when the context computes on a CPU. [cx] */
-VOX_EXPORT int32_t vt_is_cpu(const vt_cx *cx);
-
 /* 1 when the device multiplies BF16 in hardware, so that BF16 is the faster type. [cx] */
 VOX_EXPORT int32_t vt_has_fast_bf16(const vt_cx *cx);
 
@@ -204,7 +201,6 @@ VOX_EXPORT vt *vt_conv1d(vt_cx *cx, const vt *x, const vt *w, const vt *bias, st
 /* Over the last dimension; w and bias [d] or NULL. [cx] */
 VOX_EXPORT vt *vt_layer_norm(vt_cx *cx, const vt *x, const vt *w, const vt *bias, double eps);
 VOX_EXPORT vt *vt_rms_norm(vt_cx *cx, const vt *x, const vt *w, double eps);
-VOX_EXPORT vt *vt_gelu(vt_cx *cx, const vt *x);
 VOX_EXPORT vt *vt_silu(vt_cx *cx, const vt *x);
 VOX_EXPORT vt *vt_mish(vt_cx *cx, const vt *x);
 /* Rows of w [v, d] at ids I64 [...] -> [..., d]. An id outside 0..v-1 fails. [cx] */

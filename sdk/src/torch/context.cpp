@@ -85,11 +85,6 @@ int32_t vt_status(const vt_cx *cx, struct vox_error *error)
     return VOX_OK;
 }
 
-int32_t vt_is_cpu(const vt_cx *cx)
-{
-    return cx->device.is_cpu();
-}
-
 int32_t vt_has_fast_bf16(const vt_cx *cx)
 {
     return cx->has_fast_bf16;

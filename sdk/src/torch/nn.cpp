@@ -4,7 +4,6 @@
 #include <ATen/ops/aminmax.h>
 #include <ATen/ops/conv1d.h>
 #include <ATen/ops/embedding.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/mish.h>
 #include <ATen/ops/rms_norm.h>
@@ -32,11 +31,6 @@ vt *vt_rms_norm(vt_cx *cx, const vt *x, const vt *w, double eps)
 {
     return compute(cx, "rms_norm", {x, w},
                    [&] { return at::rms_norm(of(x), {of(x).size(-1)}, of_optional(w), eps); });
-}
-
-vt *vt_gelu(vt_cx *cx, const vt *x)
-{
-    return compute(cx, "gelu", {x}, [&] { return at::gelu(of(x)); });
 }
 
 vt *vt_silu(vt_cx *cx, const vt *x)
