@@ -40,11 +40,14 @@ int32_t f5_weights_settle(struct vox_weights *file, const struct vox_host *host,
     return code == VOX_OK ? vox_weights_check_finite(file, error) : code;
 }
 
-/* What was converted is not needed again, and the rest comes back from the page cache. */
+/* The check for NaN read every page. What was converted is not needed again; the rest comes back from the page cache. */
 static void release_pages(const struct f5_dit *dit)
 {
-    for (uint64_t i = 0; i < vox_weights_count(dit->file); i++)
-        vox_weights_release(dit->file, vox_weights_at(dit->file, i));
+    for (uint64_t i = 0; i < vox_weights_count(dit->file); i++) {
+        const struct vox_weight *weight = vox_weights_at(dit->file, i);
+        if (dit->config.type != VT_F32 || weight->dtype != VOX_DTYPE_F32)
+            vox_weights_release(dit->file, weight);
+    }
 }
 
 /* --- Layout -------------------------------------------------------------------------------------------------------- */
@@ -131,14 +134,15 @@ static int32_t config_read(struct f5_dit *dit, const char *prefix, bool v1, cons
     struct f5_config *c = &dit->config;
     c->dim = size_of(dit, prefix, "input_embed.proj.weight", 0);
     c->depth = count_of(dit, prefix, "transformer_blocks.#.attn.to_q.weight", F5_BLOCKS_MAX);
-    c->head_dim = 2 * size_of(dit, prefix, "rotary_embed.inv_freq", 0);
+    int64_t angles = size_of(dit, prefix, "rotary_embed.inv_freq", 0);
+    c->head_dim = angles <= WIDTH_MAX ? 2 * angles : 0;
     int64_t inner = size_of(dit, prefix, "transformer_blocks.0.attn.to_q.weight", 0);
     c->heads = c->head_dim ? inner / c->head_dim : 0;
     c->ff_dim = size_of(dit, prefix, "transformer_blocks.0.ff.ff.0.0.weight", 0);
     c->time_dim = size_of(dit, prefix, "time_embed.time_mlp.0.weight", 1);
     c->conv_kernel = size_of(dit, prefix, "input_embed.conv_pos_embed.conv1d.0.weight", 2);
-    int64_t group = size_of(dit, prefix, "input_embed.conv_pos_embed.conv1d.0.weight", 1);
-    c->conv_groups = group ? c->dim / group : 0;
+    c->conv_width = size_of(dit, prefix, "input_embed.conv_pos_embed.conv1d.0.weight", 1);
+    c->conv_groups = c->conv_width ? c->dim / c->conv_width : 0;
     c->vocab_rows = size_of(dit, prefix, "text_embed.text_embed.weight", 0);
     c->text_dim = size_of(dit, prefix, "text_embed.text_embed.weight", 1);
     c->text_depth =
@@ -158,14 +162,17 @@ static int32_t config_read(struct f5_dit *dit, const char *prefix, bool v1, cons
                         path, F5_BLOCKS_MAX, F5_TEXT_BLOCKS_MAX);
     if (c->depth < 1 || c->dim < 1 || c->dim > WIDTH_MAX || c->heads < 1 ||
         c->heads * c->head_dim != inner || c->time_dim < 4 || c->time_dim % 2 ||
-        c->conv_groups < 1 || c->vocab_rows < 2 || c->text_dim < 2)
+        c->conv_groups < 1 || c->conv_groups * c->conv_width != c->dim || c->conv_kernel % 2 == 0 ||
+        c->ff_dim < 1 || c->vocab_rows < 2 || c->text_dim < 1 || c->text_dim > WIDTH_MAX ||
+        (c->text_depth > 0 && (c->text_dim % 2 || c->text_ff < 1)))
         return vox_fail(error, VOX_EMODEL,
                         "%s: the sizes do not fit F5-TTS: width %lld, %lld blocks, %lld heads of "
                         "%lld, text %lld x %lld, "
-                        "%lld time inputs, %lld convolution groups",
+                        "%lld time inputs, %lld convolution groups, kernel %lld",
                         path, (long long)c->dim, (long long)c->depth, (long long)c->heads,
                         (long long)c->head_dim, (long long)c->vocab_rows, (long long)c->text_dim,
-                        (long long)c->time_dim, (long long)c->conv_groups);
+                        (long long)c->time_dim, (long long)c->conv_groups,
+                        (long long)c->conv_kernel);
     return VOX_OK;
 }
 
@@ -207,7 +214,7 @@ static void load_input(vt_cx *cx, struct f5_dit *dit)
     dit->input_text = vt_hold(cx, vt_narrow(cx, dit->input.weight, 1, 2 * m, t));
     for (int i = 0; i < 2; i++)
         dit->conv_pos[i] =
-            f5_affine_load(cx, dit->file, c->type, VT_DIMS(d, d / c->conv_groups, c->conv_kernel),
+            f5_affine_load(cx, dit->file, c->type, VT_DIMS(d, c->conv_width, c->conv_kernel),
                            "input_embed.conv_pos_embed.conv1d.%d", 2 * i);
     dit->inverse_frequencies =
         vt_weight(cx, dit->file, VT_F32, VT_DIMS(c->head_dim / 2), "rotary_embed.inv_freq");
@@ -272,8 +279,7 @@ int32_t f5_dit_load(vt_cx *cx, struct f5_dit *dit, const char *path, bool arch_v
     dit->norm_out = f5_affine_load(cx, dit->file, VT_F32, VT_DIMS(2 * d, d), "norm_out.linear");
     dit->output = f5_affine_load(cx, dit->file, VT_F32, VT_DIMS(F5_MELS, d), "proj_out");
     code = f5_weights_settle(dit->file, host, error);
-    if (type != VT_F32)
-        release_pages(dit);
+    release_pages(dit);
     return code;
 }
 

@@ -59,8 +59,8 @@ void f5_modulations_make(vt_cx *cx, const struct f5_dit *dit, const float *times
         vt_mark block = vt_enter_i(cx, "block", i);
         vt *all = vt_linear(cx, act, w->modulation.weight, w->modulation.bias, 0);
         m->blocks[i] = vt_hold(cx, vt_reshape(cx, all, VT_DIMS(count, 6, d)));
-        if (w->modulation_file) /* 42 % of the weights, and not needed again for this grid */
-            vox_weights_release(dit->file, w->modulation_file);
+        /* 42 % of the weights, and not needed again for this grid */
+        vox_weights_release(dit->file, w->modulation_file);
         vt_leave(cx, block, NULL);
     }
     vt *last = vt_linear(cx, act, dit->norm_out.weight, dit->norm_out.bias, 0);

@@ -7,18 +7,19 @@
 #include <math.h>
 
 #define BINS (F5_FFT / 2 + 1)
+#define NYQUIST_HZ (F5_SAMPLE_RATE / 2.0)
 #define LOG_LEAST 1e-5
 
 void f5_mel_make(vt_cx *cx, struct f5_mel *mel)
 {
     vt_mark scope = vt_enter(cx, "mel_bank");
     float htk = 2595;
-    double most = 2595 * log10(1 + F5_SAMPLE_RATE / 2 / 700.0);
+    double most = 2595 * log10(1 + NYQUIST_HZ / 700);
     vt *points = vt_linspace(cx, 0, most, F5_MELS + 2);
     points = vt_pow_base(cx, 10, vt_div(cx, points, vt_from_f32(cx, &htk, VT_DIMS(1))));
     points = vt_mul_s(cx, vt_add_s(cx, points, -1), 700); /* Hz */
 
-    vt *frequency = vt_reshape(cx, vt_linspace(cx, 0, F5_SAMPLE_RATE / 2, BINS), VT_DIMS(BINS, 1));
+    vt *frequency = vt_reshape(cx, vt_linspace(cx, 0, NYQUIST_HZ, BINS), VT_DIMS(BINS, 1));
     vt *width = vt_sub(cx, vt_narrow(cx, points, 0, 1, F5_MELS + 1),
                        vt_narrow(cx, points, 0, 0, F5_MELS + 1));
     vt *distance = vt_sub(cx, points, frequency); /* [bins, mels + 2] */

@@ -29,11 +29,12 @@
 /* --- Sizes and variants, read from the checkpoint's shapes ------------------------------------------ */
 
 struct f5_config {
-    int64_t dim, depth;               /* width d, number of blocks */
-    int64_t heads, head_dim, ff_dim;  /* of attention; width of the feed-forward */
-    int64_t time_dim;                 /* width of the time's sinusoids */
-    int64_t conv_kernel, conv_groups; /* of the convolutional position embedding */
-    int64_t vocab_rows;               /* of the text table: symbols + 1 */
+    int64_t dim, depth;              /* width d, number of blocks */
+    int64_t heads, head_dim, ff_dim; /* of attention; width of the feed-forward */
+    int64_t time_dim;                /* width of the time's sinusoids */
+    int64_t conv_kernel, conv_groups,
+        conv_width;     /* convolutional position embedding; inputs per group */
+    int64_t vocab_rows; /* of the text table: symbols + 1 */
     int64_t text_dim, text_depth, text_ff;
     bool mask_padding;     /* v1: text rows beyond the text stay zero */
     int64_t rotated_heads; /* v1: all; v0: 1 */
@@ -57,7 +58,7 @@ struct f5_text_block {
 struct f5_dit_block {
     struct f5_affine modulation; /* [6d, d] */
     const struct vox_weight
-        *modulation_file;           /* its place in the file, to let its pages go; NULL: a copy */
+        *modulation_file;           /* its place in the file: the pages are let go after use */
     struct f5_affine q, k, v, out;  /* [h, d] ... [d, h], h = heads * head_dim */
     vt *q_norm, *k_norm;            /* [head_dim], with qk_norm */
     struct f5_affine ff_in, ff_out; /* [f, d] [d, f] */

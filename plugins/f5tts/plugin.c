@@ -103,19 +103,19 @@ static int32_t path_of(const struct vox_load *load, struct vox_str name, char *p
     return VOX_OK;
 }
 
-/* The only file of that kind in model_dir. -1: the folder cannot be read. */
+/* The only file of that kind in model_dir; how many there are. -1, and errno: the folder cannot be read. */
 static int only_file(const char *folder, const char *end, char *path)
 {
     DIR *dir = opendir(folder);
-    int found = 0;
+    int found = 0, length = 0;
     if (!dir)
         return -1;
     for (struct dirent *entry; (entry = readdir(dir));)
-        if (entry->d_name[0] != '.' && ends_with(entry->d_name, end) && found++ == 0 &&
-            snprintf(path, PATH_SIZE_MAX, "%s/%s", folder, entry->d_name) >= PATH_SIZE_MAX)
-            found = -1;
+        if (entry->d_name[0] != '.' && ends_with(entry->d_name, end) && found++ == 0)
+            length = snprintf(path, PATH_SIZE_MAX, "%s/%s", folder, entry->d_name);
     closedir(dir);
-    return found;
+    errno = ENAMETOOLONG;
+    return length < PATH_SIZE_MAX ? found : -1;
 }
 
 static int32_t checkpoint_path(const struct vox_load *load, char *path, struct vox_error *error)
@@ -221,7 +221,7 @@ static uint32_t type_of(const struct vox_model *model, const struct vox_load *lo
 static int32_t load_weights(struct vox_model *model, const struct vox_load *load,
                             struct vox_error *error)
 {
-    char path[PATH_SIZE_MAX];
+    char path[PATH_SIZE_MAX] = "";
     bool v1 = false;
     int32_t code = checkpoint_path(load, path, error);
     if (code != VOX_OK || (code = arch_of(load, path, &v1, error)) != VOX_OK)

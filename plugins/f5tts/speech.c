@@ -12,6 +12,8 @@
 #define CONTEXT_S 22.0      /* seconds of reference and speech that a chunk is planned for */
 #define SHORT_TEXT_BYTES 10 /* below: spoken slowly, or words are swallowed */
 #define SHORT_TEXT_SPEED 0.3
+#define PIECE_BYTES_MIN 20            /* no sense in cutting a text finer than this */
+#define TOKENS_PER_BYTE_MAX (4.0 / 3) /* ",ab" makes ", ab" */
 #define FRAME_S ((double)F5_HOP / F5_SAMPLE_RATE)
 
 /* What a job carries through its chunks. */
@@ -49,12 +51,6 @@ static int32_t reference_get(struct speech *s, struct vox_error *error)
     code = f5_reference_prepare(&pcm, &options, &s->reference, error);
     if (code != VOX_OK)
         return code;
-    if (s->reference.clipped)
-        vox_warnf(s->job,
-                  "voice: the recording is longer than 12 s; only its first %.1f s are used, so "
-                  "voice_text should have "
-                  "the words of these only",
-                  s->reference.seconds);
     if (f5_profile_save(model->cache_dir, key, &s->reference, &why) != VOX_OK)
         vox_logf(model->host, VOX_LOG_WARN, "the prepared reference is not kept: %s", why.message);
     return VOX_OK;
@@ -63,14 +59,20 @@ static int32_t reference_get(struct speech *s, struct vox_error *error)
 static int32_t reference_make(struct speech *s, struct vox_error *error)
 {
     s->job->progress(s->job, 0, "reference");
-    int32_t code = reference_get(s, error);
-    if (code != VOX_OK)
+    int32_t code = f5_reference_text_make(s->job->voice->transcript, &s->text, error);
+    if (code != VOX_OK || (code = reference_get(s, error)) != VOX_OK)
         return code;
+    if (s->reference.clipped)
+        vox_warnf(s->job,
+                  "voice: the recording is longer than 12 s; only its first %.1f s are used, so "
+                  "voice_text should have "
+                  "the words of these only",
+                  s->reference.seconds);
     vt_cx *cx = s->session->cx;
     s->reference_frames = (int64_t)(s->reference.count / F5_HOP);
     s->reference_mel =
         f5_mel_of(cx, &s->session->model->mel, s->reference.samples, s->reference.count);
-    return f5_reference_text_make(s->job->voice->transcript, &s->text, error);
+    return vt_status(cx, error);
 }
 
 /* --- Plan: chunks and their lengths ------------------------------------------------------------------------------- */
@@ -90,6 +92,12 @@ static int64_t bytes_that_fit(const struct speech *s)
     double room = (double)(F5_FRAMES_MAX - s->reference_frames - 2);
     return (int64_t)(room * s->job->speed * (double)s->text.model_size /
                      (double)s->reference_frames);
+}
+
+/* And as tokens, each of which needs a frame. */
+static int64_t bytes_by_tokens(const struct speech *s)
+{
+    return (int64_t)((F5_FRAMES_MAX - 1) / TOKENS_PER_BYTE_MAX) - (int64_t)s->text.model_size;
 }
 
 static int32_t chunk_push(struct speech *s, const struct f5_chunk *chunk, struct vox_error *error)
@@ -115,11 +123,14 @@ static int32_t plan(struct speech *s, struct vox_error *error)
     s->split = calloc((size_t)s->packed.count + 1, sizeof(*s->split));
     if (!s->split)
         return vox_fail(error, VOX_ENOMEM, "out of memory");
-    int64_t fit = bytes_that_fit(s);
+    int64_t fit = bytes_by_tokens(s), tokens_fit = fit;
+    if (s->options->fix_duration_s == 0 && bytes_that_fit(s) < fit)
+        fit = bytes_that_fit(s);
     for (uint64_t i = 0; i < s->packed.count && code == VOX_OK; i++) {
         const struct f5_chunk *chunk = &s->packed.items[i];
-        if (s->options->fix_duration_s > 0 || frames_by_text(s, chunk->size) <= F5_FRAMES_MAX ||
-            fit < 2 * SHORT_TEXT_BYTES) {
+        bool fits_in_time =
+            s->options->fix_duration_s > 0 || frames_by_text(s, chunk->size) <= F5_FRAMES_MAX;
+        if ((fits_in_time && (int64_t)chunk->size <= tokens_fit) || fit < PIECE_BYTES_MIN) {
             code = chunk_push(s, chunk, error);
             continue;
         }
@@ -185,17 +196,24 @@ static int32_t tokens_make(const struct speech *s, const struct f5_chunk *chunk,
     return code;
 }
 
-static void warn_unknown(const struct speech *s, const struct f5_tokens *tokens)
+/* Once a job, over all of its text. */
+static int32_t warn_unknown(const struct speech *s, struct vox_error *error)
 {
+    struct f5_tokens tokens = {0};
+    struct f5_chunk all = {.data = s->job->text.data, .size = s->job->text.size};
     char examples[F5_UNKNOWN_EXAMPLES_MAX * (F5_TOKEN_SIZE_MAX + 2) + 1] = "";
     size_t len = 0;
-    for (uint32_t i = 0; i < tokens->unknown_example_count; i++)
+    int32_t code = tokens_make(s, &all, &tokens, error);
+    for (uint32_t i = 0; i < tokens.unknown_example_count; i++)
         len += (size_t)snprintf(examples + len, sizeof(examples) - len, " %s",
-                                tokens->unknown_examples[i]);
-    if (tokens->unknown_count)
+                                tokens.unknown_examples[i]);
+    if (tokens.unknown_count)
         vox_warnf(s->job,
-                  "text: %llu tokens are not in the model's vocabulary and become spaces:%s",
-                  (unsigned long long)tokens->unknown_count, examples);
+                  "text, voice_text: %llu of the tokens are not in the model's vocabulary and "
+                  "become spaces:%s",
+                  (unsigned long long)tokens.unknown_count, examples);
+    f5_tokens_free(&tokens);
+    return code;
 }
 
 /* The tap "tokens", I64 [count]. */
@@ -220,7 +238,7 @@ static int32_t chunk_compute(struct speech *s, const struct f5_tokens *tokens, i
                         report_step, s); /* [1, n, m] */
     if (s->watch.stopped || !vt_ok(cx))
         return s->watch.stopped ? VOX_ECANCELLED : vt_status(cx, error);
-    if (!vt_all_finite(cx, mel))
+    if (!vt_all_finite(cx, mel) && vt_ok(cx))
         return vox_fail(error, VOX_EINTERNAL,
                         "the model's output is not finite (chunk %llu of %llu)",
                         (unsigned long long)s->index + 1, (unsigned long long)s->count);
@@ -261,7 +279,6 @@ static int32_t chunk_run(struct speech *s, struct vox_error *error)
             s->options->fix_duration_s > 0 ? "make it smaller" : "take a shorter reference");
         goto out;
     }
-    warn_unknown(s, &tokens);
     vt_mark scope = vt_enter_i(s->session->cx, "chunk", (int64_t)s->index);
     tap_tokens(s->session->cx, &tokens);
     code = chunk_compute(s, &tokens, frames, &wave, &count, error);
@@ -299,6 +316,8 @@ int32_t f5_speech_run(struct vox_session *session, const struct vox_job *job,
     int32_t code = reference_make(&s, error);
     if (code == VOX_OK)
         code = plan(&s, error);
+    if (code == VOX_OK)
+        code = warn_unknown(&s, error);
     for (s.index = 0; code == VOX_OK && s.index < s.count; s.index++)
         code = f5_watch_stopped(&s.watch) ? VOX_ECANCELLED : chunk_run(&s, error);
     if (code == VOX_OK)

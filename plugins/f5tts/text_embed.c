@@ -34,9 +34,9 @@ static vt *response_norm(vt_cx *cx, const struct f5_text_block *w, const vt *x)
 }
 
 /* x [1, n, t] -> [1, n, t] */
-static vt *text_block(vt_cx *cx, const struct f5_text_block *w, const vt *x)
+static vt *text_block(vt_cx *cx, const struct f5_text_block *w, int64_t i, const vt *x)
 {
-    vt_mark scope = vt_enter(cx, "block");
+    vt_mark scope = vt_enter_i(cx, "block", i);
     int64_t width = vt_size(x, 2), kernel = vt_size(w->depthwise.weight, 2);
     vt *h = vt_conv1d(cx, vt_transpose(cx, x, 1, 2), w->depthwise.weight, w->depthwise.bias,
                       (struct vt_conv){.padding = kernel / 2, .groups = width});
@@ -48,8 +48,8 @@ static vt *text_block(vt_cx *cx, const struct f5_text_block *w, const vt *x)
 }
 
 /* Ids shifted by one, 0 being the filler, in n frames; and 1 where a frame has text. */
-static void frames_of(vt_cx *cx, const int32_t *ids, uint64_t count, int64_t n, bool drop,
-                      vt **frames, vt **mask)
+static void text_frames(vt_cx *cx, const int32_t *ids, uint64_t count, int64_t n, bool drop,
+                        vt **frames, vt **mask)
 {
     int64_t *id = calloc((size_t)n, sizeof(*id));
     float *has_text = calloc((size_t)n, sizeof(*has_text));
@@ -72,14 +72,14 @@ vt *f5_text_embed(vt_cx *cx, const struct f5_dit *dit, const int32_t *ids, uint6
     vt_mark scope = vt_enter(cx, "text_embed");
     const struct f5_config *config = &dit->config;
     vt *frames, *mask;
-    frames_of(cx, ids, count, n, drop, &frames, &mask);
+    text_frames(cx, ids, count, n, drop, &frames, &mask);
     vt *x = vt_embedding(cx, dit->text_table, frames); /* [1, n, t] */
     if (config->text_depth > 0)
         x = vt_add(cx, x, positions(cx, n, config->text_dim));
     if (config->mask_padding && config->text_depth > 0)
         x = vt_mul(cx, x, mask);
     for (int64_t i = 0; i < config->text_depth; i++) {
-        x = text_block(cx, &dit->text_blocks[i], x);
+        x = text_block(cx, &dit->text_blocks[i], i, x);
         if (config->mask_padding)
             x = vt_mul(cx, x, mask);
     }

@@ -12,6 +12,7 @@
 
 #define EPS 1e-6
 #define MAGNITUDE_MAX 1e2
+#define KERNEL 7 /* of all convolutions; fixed in upstream */
 #define PATH_SIZE_MAX 4096
 
 /* --- Loading --------------------------------------------------------------------------------------------------- */
@@ -19,11 +20,11 @@
 static void vocos_weights(vt_cx *cx, struct f5_vocos *v)
 {
     int64_t d = v->dim, f = v->ff_dim;
-    v->embed = f5_affine_load(cx, v->file, VT_F32, VT_DIMS(d, F5_MELS, -1), "backbone.embed");
+    v->embed = f5_affine_load(cx, v->file, VT_F32, VT_DIMS(d, F5_MELS, KERNEL), "backbone.embed");
     v->norm = f5_affine_load(cx, v->file, VT_F32, VT_DIMS(d), "backbone.norm");
     for (int i = 0; i < v->depth; i++) {
         struct f5_vocos_block *b = &v->blocks[i];
-        b->depthwise = f5_affine_load(cx, v->file, VT_F32, VT_DIMS(d, 1, -1),
+        b->depthwise = f5_affine_load(cx, v->file, VT_F32, VT_DIMS(d, 1, KERNEL),
                                       "backbone.convnext.%d.dwconv", i);
         b->norm = f5_affine_load(cx, v->file, VT_F32, VT_DIMS(d), "backbone.convnext.%d.norm", i);
         b->up =
@@ -34,10 +35,12 @@ static void vocos_weights(vt_cx *cx, struct f5_vocos *v)
     }
     v->final_norm = f5_affine_load(cx, v->file, VT_F32, VT_DIMS(d), "backbone.final_layer_norm");
     v->head = f5_affine_load(cx, v->file, VT_F32, VT_DIMS(v->fft + 2, d), "head.out");
-    vox_weights_ignore(v->file, "head.istft.window"); /* the Hann window, made anew */
     vox_weights_ignore(v->file, "feature_extractor.mel_spec.spectrogram.window");
     vox_weights_ignore(v->file, "feature_extractor.mel_spec.mel_scale.fb");
-    v->window = vt_hold(cx, vt_hann(cx, v->fft));
+    /* A buffer that upstream loads like a weight; a Hann window in every released file. */
+    v->window = vox_weights_find(v->file, "head.istft.window")
+                    ? vt_weight(cx, v->file, VT_F32, VT_DIMS(v->fft), "head.istft.window")
+                    : vt_hold(cx, vt_hann(cx, v->fft));
 }
 
 /* The weights file of the folder, pickle first as the official one. */
@@ -70,6 +73,10 @@ int32_t f5_vocos_load(vt_cx *cx, struct f5_vocos *vocos, const char *folder,
             error, VOX_EMODEL,
             "vocoder: %s/config.yaml: expected %d mel channels and a hop of %d, got %lld and %lld",
             folder, F5_MELS, F5_HOP, (long long)config.mels, (long long)config.hop);
+    if (config.fft < F5_HOP || config.fft % 2)
+        return vox_fail(error, VOX_EMODEL,
+                        "vocoder: %s/config.yaml: n_fft: expected an even number from %d, got %lld",
+                        folder, F5_HOP, (long long)config.fft);
     if (config.layers > F5_VOCOS_BLOCKS_MAX)
         return vox_fail(error, VOX_EMODEL,
                         "vocoder: %s/config.yaml: num_layers: expected at most %d, got %lld",
@@ -95,7 +102,7 @@ void f5_vocos_finish(struct f5_vocos *vocos)
 static vt *convnext(vt_cx *cx, const struct f5_vocos_block *w, int64_t i, const vt *x)
 {
     vt_mark scope = vt_enter_i(cx, "block", i);
-    struct vt_conv conv = {.padding = vt_size(w->depthwise.weight, 2) / 2, .groups = vt_size(x, 1)};
+    struct vt_conv conv = {.padding = KERNEL / 2, .groups = vt_size(x, 1)};
     vt *h = vt_conv1d(cx, x, w->depthwise.weight, w->depthwise.bias, conv);
     h = vt_layer_norm(cx, vt_transpose(cx, h, 1, 2), w->norm.weight, w->norm.bias,
                       EPS); /* [1, n, v] */
@@ -124,7 +131,7 @@ static vt *head(vt_cx *cx, const struct f5_vocos *v, const vt *x)
 vt *f5_vocos_decode(vt_cx *cx, const struct f5_vocos *vocos, const vt *mel, struct f5_watch *watch)
 {
     vt_mark scope = vt_enter(cx, "vocos");
-    struct vt_conv conv = {.padding = vt_size(vocos->embed.weight, 2) / 2};
+    struct vt_conv conv = {.padding = KERNEL / 2};
     vt *x =
         vt_conv1d(cx, vt_transpose(cx, mel, 1, 2), vocos->embed.weight, vocos->embed.bias, conv);
     x = vt_layer_norm(cx, vt_transpose(cx, x, 1, 2), vocos->norm.weight, vocos->norm.bias, EPS);

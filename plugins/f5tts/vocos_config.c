@@ -3,7 +3,7 @@
  */
 #include "vocos_config.h"
 
-#include <stdbool.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <yaml.h>
@@ -88,7 +88,8 @@ static int32_t check(yaml_document_t *d, struct vocos_config *config, struct vox
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         if (size_at(d, sizes[i].path, sizes[i].size, error) != VOX_OK)
             return VOX_EMODEL;
-    if (node_at(d, "backbone.init_args.adanorm_num_embeddings"))
+    const char *adanorm = text_at(d, "backbone.init_args.adanorm_num_embeddings");
+    if (adanorm && strcmp(adanorm, "null") != 0 && strcmp(adanorm, "~") != 0 && *adanorm)
         return vox_fail(error, VOX_EMODEL,
                         "backbone.init_args.adanorm_num_embeddings: unsupported");
     return VOX_OK;
@@ -102,7 +103,9 @@ int32_t vocos_config_read(const char *path, struct vocos_config *config, struct 
     yaml_document_t document;
     int32_t code = VOX_EMODEL;
     if (!bytes || !file) {
-        vox_fail(error, VOX_EMODEL, "vocoder: %s cannot be read", path);
+        code = bytes ? vox_fail(error, VOX_EMODEL, "vocoder: %.400s cannot be read: %s", path,
+                                strerror(errno))
+                     : vox_fail(error, VOX_ENOMEM, "out of memory");
         goto out;
     }
     size_t size = fread(bytes, 1, FILE_SIZE_MAX, file);
@@ -110,7 +113,10 @@ int32_t vocos_config_read(const char *path, struct vocos_config *config, struct 
         vox_fail(error, VOX_EMODEL, "vocoder: %s: has over %d bytes", path, FILE_SIZE_MAX - 1);
         goto out;
     }
-    yaml_parser_initialize(&parser);
+    if (!yaml_parser_initialize(&parser)) {
+        code = vox_fail(error, VOX_ENOMEM, "out of memory");
+        goto out;
+    }
     yaml_parser_set_input_string(&parser, bytes, size);
     if (yaml_parser_load(&parser, &document)) {
         struct vox_error inner = {.size = sizeof(inner)};

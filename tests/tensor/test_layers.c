@@ -51,6 +51,17 @@ static void linear_takes_views(void **state)
                vt_linear(cx, vt_contiguous(cx, rows), small, NULL, 0), 1e-5);
 }
 
+/* The exact GELU, on the host. */
+static vt *gelu_of(vt_cx *cx, const vt *x)
+{
+    static float values[2 * 150 * 384];
+    uint64_t count = sizeof(values) / sizeof(values[0]);
+    vt_read_f32(cx, x, values, count);
+    for (uint64_t i = 0; i < count; i++)
+        values[i] = (float)(0.5 * values[i] * (1 + erf(values[i] / sqrt(2))));
+    return vt_from_f32(cx, values, vt_shape(x));
+}
+
 static void a_large_linear_equals_its_composition(void **state)
 {
     vt_cx *cx = *state;
@@ -58,7 +69,7 @@ static void a_large_linear_equals_its_composition(void **state)
        *bias = noise(cx, VT_DIMS(384));
     vt *sum = vt_add(cx, vt_matmul(cx, x, vt_transpose(cx, w, 0, 1)), bias);
     check_same(cx, vt_linear(cx, x, w, bias, 0), sum, 1e-5);
-    check_same(cx, vt_linear(cx, x, w, bias, VT_GELU), vt_gelu(cx, sum), 1e-5);
+    check_same(cx, vt_linear(cx, x, w, bias, VT_GELU), gelu_of(cx, sum), 1e-5);
     check_same(cx, vt_linear(cx, x, w, bias, VT_SILU), vt_silu(cx, sum), 1e-5);
 }
 

@@ -67,7 +67,7 @@ int32_t f5_profile_key(const struct f5_pcm *pcm, const struct f5_reference_optio
         key[2 * i] = hex[sum[i] >> 4];
         key[2 * i + 1] = hex[sum[i] & 15];
     }
-    key[2 * DIGEST_SIZE] = '\0';
+    key[(size_t)2 * DIGEST_SIZE] = '\0';
     return VOX_OK;
 }
 
@@ -112,7 +112,7 @@ static float *read_samples(int fd, const struct header *h)
 bool f5_profile_load(const char *cache_dir, const char *key, struct f5_reference *out)
 {
     char path[PATH_SIZE];
-    struct header h;
+    struct header h = {0};
     struct stat status;
     *out = (struct f5_reference){0};
     int length = snprintf(path, sizeof(path), "%s/%s.f5ref", cache_dir, key);

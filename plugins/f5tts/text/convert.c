@@ -147,8 +147,13 @@ struct numbering {
     struct vox_error *error;
 };
 
+/* White space is no loss: 0 is a space. */
 static void note_unknown(struct f5_tokens *tokens, const char *token, uint32_t size)
 {
+    uint32_t character, character_size;
+    if (unicode_decode((struct vox_str){token, size}, 0, &character, &character_size) &&
+        character_size == size && unicode_is_space(character))
+        return;
     tokens->unknown_count++;
     for (uint32_t i = 0; i < tokens->unknown_example_count; i++)
         if (strcmp(tokens->unknown_examples[i], token) == 0)

@@ -51,7 +51,8 @@ void f5_lexicon_close(struct f5_lexicon *lexicon);
 struct f5_tokens {
     int32_t *ids; /* [count]; the caller's, until f5_tokens_free */
     uint64_t count;
-    uint64_t unknown_count;         /* how many of them the vocabulary lacks; they are 0, a space */
+    uint64_t
+        unknown_count; /* how many of them, white space aside, the vocabulary lacks; they are 0, a space */
     uint32_t unknown_example_count; /* the first different ones */
     char unknown_examples[F5_UNKNOWN_EXAMPLES_MAX][F5_TOKEN_SIZE_MAX + 1]; /* terminated */
 };

@@ -11,6 +11,7 @@
 
 #include "vox/helpers.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -69,8 +70,9 @@ static int32_t kernel_init(struct kernel *k, struct vox_rates rates, uint64_t ou
     k->width = (uint32_t)ceil(reach);
     k->taps = ((uint32_t)ceil(2 * reach) + 2 + LANES - 1) / LANES * LANES;
     k->phases = out_max < k->to ? (uint32_t)out_max : k->to;
-    k->weights = malloc(sizeof(float) * k->taps * k->phases);
-    k->first = malloc(sizeof(uint32_t) * k->phases);
+    assert(k->phases > 0 && k->taps > 0);
+    k->weights = calloc((size_t)k->taps * k->phases, sizeof(float));
+    k->first = calloc(k->phases, sizeof(uint32_t));
     if (!k->weights || !k->first)
         return VOX_ENOMEM;
     for (uint32_t p = 0; p < k->phases; p++) {

@@ -50,15 +50,15 @@ int32_t vt_begin(vt_cx *cx, struct vox_error *error)
     return attempt(error, [&]() -> int32_t {
         cx->error.code = VOX_OK;
         cx->error.message[0] = '\0';
-        cx->scopes.push_back({nullptr, -1, 0});
-        cx->inference.emplace();
-        cx->is_working = true;
-        cx->thread = std::this_thread::get_id();
         /* Counts for this thread only, as OpenMP keeps it; asked first, because setting it is
          * not cheap. */
         if (at::get_num_threads() != cx->threads)
             at::set_num_threads(cx->threads);
         device_enter(cx->device);
+        cx->scopes.push_back({nullptr, -1, 0});
+        cx->inference.emplace(); /* what may throw is above: a failed vt_begin has no vt_end */
+        cx->thread = std::this_thread::get_id();
+        cx->is_working = true;
         return VOX_OK;
     });
 }

@@ -335,10 +335,10 @@ class Jobs(unittest.TestCase):
     def test_unknown_tokens_are_counted(self):
         self.assertEqual(self.results["unknown"]["status"], "ok")
         warnings = " ".join(self.results["unknown"]["warnings"])
-        self.assertIn("text: tokens that are not in the model's vocabulary become spaces: 3", warnings)
+        self.assertIn("text, voice_text: 3 of the tokens are not in the model's vocabulary", warnings)
         for token in "\u2603\u0416":
             self.assertIn(token, warnings)
-        self.assertIn("text: 12 tokens", " ".join(self.results["only_unknown"]["warnings"]))
+        self.assertIn("text, voice_text: 12 of the tokens", " ".join(self.results["only_unknown"]["warnings"]))
         self.assertNotIn("warnings", self.results["good"])
 
     def test_options_out_of_range_name_field_and_value(self):

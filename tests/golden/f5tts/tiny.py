@@ -183,7 +183,7 @@ def make_references(folder):
     _write(folder / "ref_44k_stereo.wav", np.stack([left, right], axis=1), 44100)
     words = [(0.5, 1.0), (0.1, 0.0), (0.6, 0.9)]
     _write(folder / "ref_16k.wav", _voice(16000, words, 4, 0.5), 16000)
-    _write(folder / "ref_short.wav", _voice(24000, [(0.48, 1.0)], 5, 0.3), 24000)
+    _write(folder / "ref_short.wav", _voice(24000, [(0.51, 1.0)], 5, 0.3), 24000)
     _write(folder / "ref_8k.wav", _voice(8000, [(0.7, 1.0)], 6, 0.5), 8000)
     late = [(0.15, 0.0), (0.5, 1.0)]
     _write(folder / "ref_24bit.wav", _voice(16000, late, 7, 0.3), 16000, subtype="PCM_24")
