@@ -1,5 +1,5 @@
-/* Loads an F5-TTS checkpoint: finds its layout (with or without the EMA prefix, in a safetensors or a pickle file), reads all
- * sizes from shapes, and takes every weight by name and shape.
+/* Loads an F5-TTS checkpoint: finds its layout (with or without the EMA prefix, in a safetensors or
+ * a pickle file), reads all sizes from shapes, and takes every weight by name and shape.
  * Source: f5_tts/infer/utils_infer.py, load_checkpoint; names as in MODEL.md.
  */
 #include "model.h"
@@ -11,7 +11,7 @@
 #define NAME_SIZE_MAX 256
 #define WIDTH_MAX 65536
 
-/* --- Shared by the loaders --------------------------------------------------------------------------------------- */
+/* --- Shared by the loaders -------------------------------------------------------------------- */
 
 struct f5_affine f5_affine_load(vt_cx *cx, struct vox_weights *file, uint32_t type,
                                 struct vt_dims dims, const char *format, ...)
@@ -40,7 +40,8 @@ int32_t f5_weights_settle(struct vox_weights *file, const struct vox_host *host,
     return code == VOX_OK ? vox_weights_check_finite(file, error) : code;
 }
 
-/* The check for NaN read every page. What was converted is not needed again; the rest comes back from the page cache. */
+/* The check for NaN read every page. What was converted is not needed again; the rest comes back
+ * from the page cache. */
 static void release_pages(const struct f5_dit *dit)
 {
     for (uint64_t i = 0; i < vox_weights_count(dit->file); i++) {
@@ -50,9 +51,10 @@ static void release_pages(const struct f5_dit *dit)
     }
 }
 
-/* --- Layout -------------------------------------------------------------------------------------------------------- */
+/* --- Layout ----------------------------------------------------------------------------------- */
 
-/* Where the model may lie: `root` is what upstream's loader hands to load_state_dict, `prefix` its network. */
+/* Where the model may lie: `root` is what upstream's loader hands to load_state_dict, `prefix` its
+ * network. */
 static const struct layout {
     const char *root, *prefix;
 } layouts[] = {
@@ -76,7 +78,8 @@ static bool starts_with(struct vox_str s, const char *prefix)
     return s.size >= len && memcmp(s.data, prefix, len) == 0;
 }
 
-/* Notes what lies beside the network and is not needed: training state, the EMA's counters, the mel filterbank of old files. */
+/* Notes what lies beside the network and is not needed: training state, the EMA's counters, the mel
+ * filterbank of old files. */
 static void ignore_the_rest(struct f5_dit *dit, const struct layout *layout)
 {
     static const char *const fronts[] = {"", "ema_model."};
@@ -104,7 +107,7 @@ static const struct layout *layout_find(const struct f5_dit *dit)
     return NULL;
 }
 
-/* --- Sizes ----------------------------------------------------------------------------------------------------------- */
+/* --- Sizes ------------------------------------------------------------------------------------ */
 
 /* How many of "FORMAT" exist, counting from 0, up to `most`. */
 static int64_t count_of(const struct f5_dit *dit, const char *prefix, const char *format,
@@ -176,7 +179,7 @@ static int32_t config_read(struct f5_dit *dit, const char *prefix, bool v1, cons
     return VOX_OK;
 }
 
-/* --- Weights ------------------------------------------------------------------------------------------------------- */
+/* --- Weights ---------------------------------------------------------------------------------- */
 
 static void load_text(vt_cx *cx, struct f5_dit *dit)
 {

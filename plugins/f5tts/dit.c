@@ -1,7 +1,9 @@
-/* The diffusion transformer: the velocity of the mel at one time. What depends on the time, the text or the reference only
- * is computed once per sampling (f5_modulations, f5_condition); a step computes the rest.
- * Source: f5_tts/model/backbones/dit.py, DiT, InputEmbedding; model/modules.py, TimestepEmbedding, ConvPositionEmbedding,
- * AdaLayerNorm, AdaLayerNorm_Final, AttnProcessor, FeedForward, DiTBlock; x_transformers RotaryEmbedding.
+/* The diffusion transformer: the velocity of the mel at one time. What depends on the time, the
+ * text or the reference only is computed once per sampling (f5_modulations, f5_condition); a step
+ * computes the rest.
+ * Source: f5_tts/model/backbones/dit.py, DiT, InputEmbedding; model/modules.py, TimestepEmbedding,
+ * ConvPositionEmbedding, AdaLayerNorm, AdaLayerNorm_Final, AttnProcessor, FeedForward, DiTBlock;
+ * x_transformers RotaryEmbedding.
  */
 #include "model.h"
 
@@ -18,9 +20,10 @@ bool f5_watch_stopped(struct f5_watch *watch)
     return watch->stopped;
 }
 
-/* --- What depends on the time ------------------------------------------------------------------------------- */
+/* --- What depends on the time ----------------------------------------------------------------- */
 
-/* Sinusoids of the times, all sines and then all cosines, through a small MLP. times [e] -> [e, d] */
+/* Sinusoids of the times, all sines and then all cosines, through a small MLP. times [e] -> [e, d]
+ */
 static vt *time_embed(vt_cx *cx, const struct f5_dit *dit, const float *times, int64_t count)
 {
     vt_mark scope = vt_enter(cx, "time_embed");
@@ -79,7 +82,7 @@ static vt *modulation(vt_cx *cx, const vt *all, int64_t e, int64_t which)
     return vt_reshape(cx, row, VT_DIMS(-1));
 }
 
-/* --- What depends on text and reference ------------------------------------------------------------------------- */
+/* --- What depends on text and reference ------------------------------------------------------- */
 
 struct f5_condition f5_condition_make(vt_cx *cx, const struct f5_dit *dit, const vt *cond,
                                       const vt *text_cond, const vt *text_uncond)
@@ -102,7 +105,7 @@ struct f5_condition f5_condition_make(vt_cx *cx, const struct f5_dit *dit, const
     return c;
 }
 
-/* --- One evaluation ------------------------------------------------------------------------------------------- */
+/* --- One evaluation --------------------------------------------------------------------------- */
 
 /* Two grouped convolutions over the frames, each with Mish. x [b, n, d] -> [b, n, d] */
 static vt *conv_pos(vt_cx *cx, const struct f5_dit *dit, const vt *x)

@@ -1,5 +1,6 @@
-/* The log mel spectrogram that F5-TTS and Vocos share: 100 HTK triangles over magnitudes, natural logarithm.
- * Made by the operations of torchaudio, in its order, so that it is equal to the bit or nearly so.
+/* The log mel spectrogram that F5-TTS and Vocos share: 100 HTK triangles over magnitudes, natural
+ * logarithm. Made by the operations of torchaudio, in its order, so that it is equal to the bit or
+ * nearly so.
  * Source: f5_tts/model/modules.py, get_vocos_mel_spectrogram; torchaudio melscale_fbanks.
  */
 #include "model.h"

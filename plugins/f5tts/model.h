@@ -1,11 +1,11 @@
-/* The F5-TTS network: what each part holds and computes. Sits between plugin.c (life cycle) and speech.c (a
- * job) above, and the tensor library below. Knows neither text nor audio files.
+/* The F5-TTS network: what each part holds and computes. Sits between plugin.c (life cycle) and
+ * speech.c (a job) above, and the tensor library below. Knows neither text nor audio files.
  *
  *     tokens -> text_embed.c --+
  *     reference -> mel.c ------+-> dit.c (velocity of the mel) x steps of sampler.c -> vocos.c -> wave
  *
- * Letters in shapes: n mel frames (reference and new ones together), d model width, m mel channels, e evaluations
- * of the network in one sampling, b branches (with and without the condition).
+ * Letters in shapes: n mel frames (reference and new ones together), d model width, m mel channels,
+ * e evaluations of the network in one sampling, b branches (with and without the condition).
  *
  * Source: SWivid/F5-TTS 1.1.22 (src/f5_tts/model), gemelo-ai/vocos 0.1.0.
  */
@@ -26,7 +26,7 @@
 #define F5_TEXT_BLOCKS_MAX 16
 #define F5_STEPS_MAX 256
 
-/* --- Sizes and variants, read from the checkpoint's shapes ------------------------------------------ */
+/* --- Sizes and variants, read from the checkpoint's shapes ------------------------------------ */
 
 struct f5_config {
     int64_t dim, depth;              /* width d, number of blocks */
@@ -80,8 +80,8 @@ struct f5_dit {
     struct f5_affine output;   /* [m, d] */
 };
 
-/* Opens a checkpoint and reads its weights into `dit`, held by cx. `arch_v1` is what no shape tells. VOX_EMODEL names all
- * that is missing, misshapen, unused or not finite. [load] */
+/* Opens a checkpoint and reads its weights into `dit`, held by cx. `arch_v1` is what no shape
+ * tells. VOX_EMODEL names all that is missing, misshapen, unused or not finite. [load] */
 int32_t f5_dit_load(vt_cx *cx, struct f5_dit *dit, const char *path, bool arch_v1, uint32_t type,
                     const struct vox_host *host, struct vox_error *error);
 void f5_dit_finish(struct f5_dit *dit);
@@ -93,13 +93,13 @@ struct f5_watch {
 };
 bool f5_watch_stopped(struct f5_watch *watch);
 
-/* --- Text ------------------------------------------------------------------------------------------------- */
+/* --- Text ------------------------------------------------------------------------------------- */
 
 /* Embeds `count` token ids for n frames; with `drop`, the branch without text. -> [1, n, t]. */
 vt *f5_text_embed(vt_cx *cx, const struct f5_dit *dit, const int32_t *ids, uint64_t count,
                   int64_t n, bool drop);
 
-/* --- Velocity --------------------------------------------------------------------------------------------- */
+/* --- Velocity --------------------------------------------------------------------------------- */
 
 /* Everything that depends on the evaluation times only. Held until dropped. */
 struct f5_modulations {
@@ -130,7 +130,7 @@ struct f5_condition f5_condition_make(vt_cx *cx, const struct f5_dit *dit, const
 vt *f5_dit_forward(vt_cx *cx, const struct f5_dit *dit, const struct f5_condition *condition,
                    const struct f5_modulations *m, int64_t e, const vt *x, struct f5_watch *watch);
 
-/* --- Sampling ---------------------------------------------------------------------------------------------- */
+/* --- Sampling --------------------------------------------------------------------------------- */
 
 struct f5_sampling {
     int64_t steps;
@@ -142,13 +142,13 @@ struct f5_sampling {
 /* Called after each step. */
 typedef void f5_step_function(void *arg, int64_t step);
 
-/* Draws the mel of one chunk: reference mel [n_ref, m], tokens, n frames in all -> [1, n, m], where the first n_ref
- * are the reference again. Noise comes from the context's generator. */
+/* Draws the mel of one chunk: reference mel [n_ref, m], tokens, n frames in all -> [1, n, m], where
+ * the first n_ref are the reference again. Noise comes from the context's generator. */
 vt *f5_sample(vt_cx *cx, const struct f5_dit *dit, const struct f5_sampling *sampling,
               struct f5_modulations *m, const vt *reference, const int32_t *ids, uint64_t id_count,
               int64_t n, struct f5_watch *watch, f5_step_function *after_step, void *arg);
 
-/* --- Mel and vocoder ------------------------------------------------------------------------------------- */
+/* --- Mel and vocoder -------------------------------------------------------------------------- */
 
 struct f5_mel {
     vt *window; /* [1024] */
@@ -180,7 +180,7 @@ void f5_vocos_finish(struct f5_vocos *vocos);
 /* mel [1, n, m], n >= 2 -> [(n - 1) * 256]. */
 vt *f5_vocos_decode(vt_cx *cx, const struct f5_vocos *vocos, const vt *mel, struct f5_watch *watch);
 
-/* --- Shared by the loaders ------------------------------------------------------------------------------- */
+/* --- Shared by the loaders -------------------------------------------------------------------- */
 
 /* `name`.weight of that shape and `name`.bias [first size]. */
 struct f5_affine f5_affine_load(vt_cx *cx, struct vox_weights *file, uint32_t type,

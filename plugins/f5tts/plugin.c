@@ -18,7 +18,7 @@
 #define PATH_SIZE_MAX 4096
 #define THREADS_MAX 1024
 
-/* --- Options -------------------------------------------------------------------------------------------------- */
+/* --- Options ---------------------------------------------------------------------------------- */
 
 static const char *const archs[] = {"v1", "v0", NULL};
 static const char *const dtypes[] = {"fp32", "bf16", "auto", NULL};
@@ -82,7 +82,7 @@ static const struct vox_option job_options[] = {
                "cuts silences out of the reference and clips it to 12 s; false: takes it as it is"),
 };
 
-/* --- Files of a model ----------------------------------------------------------------------------------------- */
+/* --- Files of a model ------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -103,7 +103,8 @@ static int32_t path_of(const struct vox_load *load, struct vox_str name, char *p
     return VOX_OK;
 }
 
-/* The only file of that kind in model_dir; how many there are. -1, and errno: the folder cannot be read. */
+/* The only file of that kind in model_dir; how many there are. -1, and errno: the folder cannot be
+ * read. */
 static int only_file(const char *folder, const char *end, char *path)
 {
     DIR *dir = opendir(folder);
@@ -152,8 +153,8 @@ static bool has_word(const char *name, const char *word)
     return false;
 }
 
-/* v1 and v0 have the same weights and differ in how they are used. Official names tell, of the file or its folder:
- * F5TTS_v1_Base/..., F5TTS_Base/... */
+/* v1 and v0 have the same weights and differ in how they are used. Official names tell, of the file
+ * or its folder: F5TTS_v1_Base/..., F5TTS_Base/... */
 static int32_t arch_of(const struct vox_load *load, const char *checkpoint, bool *v1,
                        struct vox_error *error)
 {
@@ -179,7 +180,7 @@ static int32_t arch_of(const struct vox_load *load, const char *checkpoint, bool
                     name);
 }
 
-/* --- Life cycle ------------------------------------------------------------------------------------------------- */
+/* --- Life cycle ------------------------------------------------------------------------------- */
 
 static void model_fini(struct vox_model *model)
 {

@@ -1,6 +1,8 @@
-/* The sampler: integrates the velocity from noise at time 0 to a mel at time 1. Time grid, classifier-free guidance, Euler and
- * midpoint steps. The grid is made by the same tensor operations as upstream's, so that it is equal to the bit.
- * Source: f5_tts/model/cfm.py, CFM.sample; model/utils.py, get_epss_timesteps; torchdiffeq fixed_grid.py.
+/* The sampler: integrates the velocity from noise at time 0 to a mel at time 1. Time grid,
+ * classifier-free guidance, Euler and midpoint steps. The grid is made by the same tensor
+ * operations as upstream's, so that it is equal to the bit.
+ * Source: f5_tts/model/cfm.py, CFM.sample; model/utils.py, get_epss_timesteps; torchdiffeq
+ * fixed_grid.py.
  */
 #include "model.h"
 
@@ -9,7 +11,7 @@
 
 #define CFG_LEAST 1e-5 /* below: one branch */
 
-/* --- Grid ------------------------------------------------------------------------------------------------------- */
+/* --- Grid ------------------------------------------------------------------------------------- */
 
 /* Empirically pruned step sampling: grids in 32nds, for few steps. */
 static const struct pruned_grid {
@@ -61,7 +63,7 @@ static int64_t evaluation_times(const struct f5_sampling *sampling, const float 
     return count;
 }
 
-/* --- Steps ------------------------------------------------------------------------------------------------------- */
+/* --- Steps ------------------------------------------------------------------------------------ */
 
 /* What a sampling carries through its steps. */
 struct solver {

@@ -1,6 +1,8 @@
-/* A job from text and voice to audio. The reference is prepared (or found in the cache), the text is cut into chunks that
- * fit beside it, and each chunk is sampled, vocoded, brought back to the reference's loudness and handed on before the next.
- * Source: f5_tts/infer/utils_infer.py, preprocess_ref_audio_text, infer_process, infer_batch_process.
+/* A job from text and voice to audio. The reference is prepared (or found in the cache), the text
+ * is cut into chunks that fit beside it, and each chunk is sampled, vocoded, brought back to the
+ * reference's loudness and handed on before the next.
+ * Source: f5_tts/infer/utils_infer.py, preprocess_ref_audio_text, infer_process,
+ * infer_batch_process.
  */
 #include "speech.h"
 
@@ -33,7 +35,7 @@ struct speech {
     struct f5_stitch stitch;
 };
 
-/* --- Reference ------------------------------------------------------------------------------------------------ */
+/* --- Reference -------------------------------------------------------------------------------- */
 
 static int32_t reference_get(struct speech *s, struct vox_error *error)
 {
@@ -75,7 +77,7 @@ static int32_t reference_make(struct speech *s, struct vox_error *error)
     return vt_status(cx, error);
 }
 
-/* --- Plan: chunks and their lengths ------------------------------------------------------------------------------- */
+/* --- Plan: chunks and their lengths ----------------------------------------------------------- */
 
 /* Frames of reference and speech together, by the ratio of the texts' bytes. */
 static int64_t frames_by_text(const struct speech *s, uint64_t bytes)
@@ -144,7 +146,8 @@ static int32_t plan(struct speech *s, struct vox_error *error)
     return code;
 }
 
-/* Seconds of reference and speech for chunk i when the job fixes the whole: shared out by bytes, overlaps added. */
+/* Seconds of reference and speech for chunk i when the job fixes the whole: shared out by bytes,
+ * overlaps added. */
 static double fixed_seconds(const struct speech *s, uint64_t i)
 {
     double total = s->options->fix_duration_s, weights = 0;
@@ -170,7 +173,7 @@ static int64_t frames_of(const struct speech *s, uint64_t i, uint64_t tokens)
     return frames > least + 1 ? frames : least + 1;
 }
 
-/* --- One chunk ------------------------------------------------------------------------------------------------------ */
+/* --- One chunk -------------------------------------------------------------------------------- */
 
 static void report_step(void *arg, int64_t step)
 {
@@ -291,7 +294,7 @@ out:
     return code;
 }
 
-/* --- The job ----------------------------------------------------------------------------------------------------- */
+/* --- The job ---------------------------------------------------------------------------------- */
 
 static void speech_finish(struct speech *s)
 {

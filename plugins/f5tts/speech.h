@@ -1,5 +1,5 @@
-/* One job on one model: reference, text, chunks, sampling, stitching. Sits between plugin.c (the ABI) and the parts
- * below it; knows no option names.
+/* One job on one model: reference, text, chunks, sampling, stitching. Sits between plugin.c (the
+ * ABI) and the parts below it; knows no option names.
  */
 #ifndef F5TTS_SPEECH_H
 #define F5TTS_SPEECH_H

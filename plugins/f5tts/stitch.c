@@ -1,4 +1,5 @@
-/* Cross-fades as f5_tts/infer/utils_infer.py, infer_batch_process: linear ramps that include both ends, in double precision.
+/* Cross-fades as f5_tts/infer/utils_infer.py, infer_batch_process: linear ramps that include both
+ * ends, in double precision.
  */
 #include "stitch.h"
 

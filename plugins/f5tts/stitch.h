@@ -1,5 +1,5 @@
-/* Joins the waves of chunks by cross-fades and hands them on as soon as nothing will change them any more. Between
- * speech.c and the job's write; knows no tensors.
+/* Joins the waves of chunks by cross-fades and hands them on as soon as nothing will change them
+ * any more. Between speech.c and the job's write; knows no tensors.
  */
 #ifndef F5TTS_STITCH_H
 #define F5TTS_STITCH_H
@@ -17,8 +17,8 @@ struct f5_stitch {
     uint64_t tail_size; /* samples */
 };
 
-/* Appends a chunk: fades over min(fade, what there is, count) samples, writes all but the last `fade`.
- * Fails with what write returned, or VOX_ENOMEM. */
+/* Appends a chunk: fades over min(fade, what there is, count) samples, writes all but the last
+ * `fade`. Fails with what write returned, or VOX_ENOMEM. */
 int32_t f5_stitch_add(struct f5_stitch *stitch, const float *wave, uint64_t count,
                       struct vox_error *error);
 /* Writes the rest; with `keep`, cuts long silences out first. */

@@ -1,6 +1,8 @@
-/* The text embedding: token ids to one vector per mel frame. The text is not stretched: it takes the first frames, and
- * the rest is filler. Computed once per sampling, for both branches of guidance.
- * Source: f5_tts/model/backbones/dit.py, TextEmbedding; model/modules.py, ConvNeXtV2Block, GRN, precompute_freqs_cis.
+/* The text embedding: token ids to one vector per mel frame. The text is not stretched: it takes
+ * the first frames, and the rest is filler. Computed once per sampling, for both branches of
+ * guidance.
+ * Source: f5_tts/model/backbones/dit.py, TextEmbedding; model/modules.py, ConvNeXtV2Block, GRN,
+ * precompute_freqs_cis.
  */
 #include "model.h"
 
@@ -22,7 +24,8 @@ static vt *positions(vt_cx *cx, int64_t n, int64_t width)
     return vt_leave(cx, scope, vt_cat(cx, halves, 2, 1));
 }
 
-/* Global response normalisation: the norm runs over the frames, padding included. x [1, n, f] -> [1, n, f] */
+/* Global response normalisation: the norm runs over the frames, padding included. x [1, n, f] ->
+ * [1, n, f] */
 static vt *response_norm(vt_cx *cx, const struct f5_text_block *w, const vt *x)
 {
     vt_mark scope = vt_enter(cx, "grn");

@@ -1,6 +1,8 @@
-/* The vocoder: a mel to a wave by a ConvNeXt backbone that predicts magnitude and phase of a short-time Fourier
- * transform. Loads the official folder: config.yaml, and pytorch_model.bin or model.safetensors.
- * Source: vocos/models.py, VocosBackbone; vocos/modules.py, ConvNeXtBlock; vocos/heads.py, ISTFTHead.
+/* The vocoder: a mel to a wave by a ConvNeXt backbone that predicts magnitude and phase of a
+ * short-time Fourier transform. Loads the official folder: config.yaml, and pytorch_model.bin or
+ * model.safetensors.
+ * Source: vocos/models.py, VocosBackbone; vocos/modules.py, ConvNeXtBlock; vocos/heads.py,
+ * ISTFTHead.
  */
 #include "model.h"
 
@@ -15,7 +17,7 @@
 #define KERNEL 7 /* of all convolutions; fixed in upstream */
 #define PATH_SIZE_MAX 4096
 
-/* --- Loading --------------------------------------------------------------------------------------------------- */
+/* --- Loading ---------------------------------------------------------------------------------- */
 
 static void vocos_weights(vt_cx *cx, struct f5_vocos *v)
 {
@@ -96,7 +98,7 @@ void f5_vocos_finish(struct f5_vocos *vocos)
     vocos->file = NULL;
 }
 
-/* --- Decoding ---------------------------------------------------------------------------------------------------- */
+/* --- Decoding --------------------------------------------------------------------------------- */
 
 /* x [1, v, n] -> [1, v, n] */
 static vt *convnext(vt_cx *cx, const struct f5_vocos_block *w, int64_t i, const vt *x)

@@ -1,5 +1,5 @@
-/* Reads the config.yaml of a Vocos folder with libyaml's documents. Files of the official kind have forty
- * lines; limits are far above.
+/* Reads the config.yaml of a Vocos folder with libyaml's documents. Files of the official kind have
+ * forty lines; limits are far above.
  */
 #include "vocos_config.h"
 

@@ -10,8 +10,8 @@ struct vocos_config {
     int64_t fft, hop;                  /* head.init_args */
 };
 
-/* Reads and checks it: a mel feature extractor, a VocosBackbone and an ISTFTHead with centred padding; anything else
- * is VOX_EMODEL "unsupported: ...". [any] */
+/* Reads and checks it: a mel feature extractor, a VocosBackbone and an ISTFTHead with centred
+ * padding; anything else is VOX_EMODEL "unsupported: ...". [any] */
 int32_t vocos_config_read(const char *path, struct vocos_config *config, struct vox_error *error);
 
 #endif

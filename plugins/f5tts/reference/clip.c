@@ -1,12 +1,13 @@
-/* The part of a recording that is used, as f5_tts 1.1.22 (infer/utils_infer.py: preprocess_ref_audio_text and
- * remove_silence_edges) selects it with pydub: at most 12 s, cut where there is silence, without quiet ends, and 50 ms
- * of silence behind.
+/* The part of a recording that is used, as f5_tts 1.1.22 (infer/utils_infer.py:
+ * preprocess_ref_audio_text and remove_silence_edges) selects it with pydub: at most 12 s, cut
+ * where there is silence, without quiet ends, and 50 ms of silence behind.
  *
- * Which integers pydub sees depends on the file: wav, flac: those of the file (24-bit ones times 256); float wav,
- * vorbis, opus: 32-bit, through ffmpeg; mp3: 16-bit, through ffmpeg. Only loudness depends on it, which pydub rounds
- * down to a whole step, and an mp3's samples are then up to 1.6e-5 away from here. The host hands over float whatever
- * the file was; what is not 16-bit through and through is taken as 32-bit. Not followed: pydub fills the low byte of
- * negative 24-bit wav samples with ones (1.2e-7), and lets an 8-bit or mu-law wav keep only 8 bits of loudness.
+ * Which integers pydub sees depends on the file: wav, flac: those of the file (24-bit ones times
+ * 256); float wav, vorbis, opus: 32-bit, through ffmpeg; mp3: 16-bit, through ffmpeg. Only loudness
+ * depends on it, which pydub rounds down to a whole step, and an mp3's samples are then up to
+ * 1.6e-5 away from here. The host hands over float whatever the file was; what is not 16-bit
+ * through and through is taken as 32-bit. Not followed: pydub fills the low byte of negative 24-bit
+ * wav samples with ones (1.2e-7), and lets an 8-bit or mu-law wav keep only 8 bits of loudness.
  */
 #include "clip.h"
 
@@ -67,7 +68,8 @@ float *clip_join(const struct sound *sound, const struct span *pieces, size_t co
     return out;
 }
 
-/* Takes pieces while the whole stays short; returns how many, and the frames that they make at `rate_hz`. */
+/* Takes pieces while the whole stays short; returns how many, and the frames that they make at
+ * `rate_hz`. */
 static size_t take_pieces(const struct sound *sound, const struct span *pieces, size_t count,
                           uint32_t rate_hz, uint64_t *frames)
 {
@@ -118,8 +120,8 @@ out:
     return rc;
 }
 
-/* What is left of `frames` without quiet ends. pydub slices by the millisecond, so the end moves by half of one,
- * and may lie behind the last frame. */
+/* What is left of `frames` without quiet ends. pydub slices by the millisecond, so the end moves by
+ * half of one, and may lie behind the last frame. */
 static struct span trim(const struct sound *clip)
 {
     struct span span = {0, clip->frames};

@@ -1,8 +1,9 @@
-/* Prepared references in the model's cache directory: KEY.f5ref, so that the next job with a voice finds the wave
- * ready. The key is a digest of all that the wave follows from, so a file never becomes wrong by age; the digest at its end
- * tells whether it is whole.
+/* Prepared references in the model's cache directory: KEY.f5ref, so that the next job with a voice
+ * finds the wave ready. The key is a digest of all that the wave follows from, so a file never
+ * becomes wrong by age; the digest at its end tells whether it is whole.
  *
- * The file: struct header, `count` samples, SHA-256 of both. In the byte order of the machine, whose cache it is.
+ * The file: struct header, `count` samples, SHA-256 of both. In the byte order of the machine,
+ * whose cache it is.
  */
 #include "reference.h"
 
@@ -71,7 +72,7 @@ int32_t f5_profile_key(const struct f5_pcm *pcm, const struct f5_reference_optio
     return VOX_OK;
 }
 
-/* --- Reading ------------------------------------------------------------------------------------------- */
+/* --- Reading ---------------------------------------------------------------------------------- */
 
 static bool read_all(int fd, void *data, size_t size)
 {
@@ -134,7 +135,7 @@ bool f5_profile_load(const char *cache_dir, const char *key, struct f5_reference
     return true;
 }
 
-/* --- Writing ------------------------------------------------------------------------------------------- */
+/* --- Writing ---------------------------------------------------------------------------------- */
 
 static bool write_all(int fd, const struct part *parts, size_t count)
 {

@@ -1,6 +1,6 @@
-/* From a decoded recording to the wave that the model imitates; see reference.h. The way: check, clip (clip.c), mean over
- * the channels, loudness, 24 kHz (vox_resample). Source: f5_tts 1.1.22, infer/utils_infer.py,
- * preprocess_ref_audio_text and the begin of infer_batch_process. */
+/* From a decoded recording to the wave that the model imitates; see reference.h. The way: check,
+ * clip (clip.c), mean over the channels, loudness, 24 kHz (vox_resample). Source: f5_tts 1.1.22,
+ * infer/utils_infer.py, preprocess_ref_audio_text and the begin of infer_batch_process. */
 #include "reference.h"
 
 #include "clip.h"
@@ -63,7 +63,8 @@ static int32_t check_input(const struct f5_pcm *pcm, struct vox_error *error)
     return VOX_OK;
 }
 
-/* [frames, channels] -> [frames]: summed and divided in float, as torch.mean does. NULL: out of memory. */
+/* [frames, channels] -> [frames]: summed and divided in float, as torch.mean does. NULL: out of
+ * memory. */
 static float *mix(const float *samples, uint64_t frames, uint32_t channels)
 {
     float *out = malloc(sizeof(float) * frames);
@@ -180,10 +181,10 @@ void f5_reference_finish(struct f5_reference *reference)
     *reference = (struct f5_reference){0};
 }
 
-/* --- Finished speech ----------------------------------------------------------------------------------- */
+/* --- Finished speech -------------------------------------------------------------------------- */
 
-/* As libsndfile 1.2.2 writes float to 16 bits with clipping on (src/pcm.c), which soundfile asks for: to 32 bits,
- * rounded, and the lower half dropped. */
+/* As libsndfile 1.2.2 writes float to 16 bits with clipping on (src/pcm.c), which soundfile asks
+ * for: to 32 bits, rounded, and the lower half dropped. */
 static float quantised(float x)
 {
     float v = x * 2147483648.0f;

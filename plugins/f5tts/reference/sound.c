@@ -1,8 +1,9 @@
-/* Loudness and silence as pydub 0.25.1 (silence.py, audio_segment.py) and audioop find them; see sound.h.
+/* Loudness and silence as pydub 0.25.1 (silence.py, audio_segment.py) and audioop find them; see
+ * sound.h.
  *
- * pydub measures a window at every 10 ms anew. All windows begin and end on whole milliseconds, so here the
- * sum of squares up to each millisecond is made once and a window is a difference of two: exact, since the
- * sums are integers.
+ * pydub measures a window at every 10 ms anew. All windows begin and end on whole milliseconds, so
+ * here the sum of squares up to each millisecond is made once and a window is a difference of two:
+ * exact, since the sums are integers.
  */
 #include "sound.h"
 
@@ -35,7 +36,7 @@ uint64_t sound_frame(uint64_t ms, uint32_t rate_hz)
     return (uint64_t)((double)ms * (rate_hz / 1000.0));
 }
 
-/* --- Loudness ------------------------------------------------------------------------------------------ */
+/* --- Loudness --------------------------------------------------------------------------------- */
 
 static float clamped(float x)
 {
@@ -117,10 +118,10 @@ uint64_t sound_quiet_ms(const struct sound *sound, struct span span, double leve
     return ms < length ? ms : length;
 }
 
-/* --- Splitting ----------------------------------------------------------------------------------------- */
+/* --- Splitting -------------------------------------------------------------------------------- */
 
-/* Runs of silent windows, merged where the next one begins before the last one ends. `out` has room for one per
- * window. A sound shorter than the window has none. */
+/* Runs of silent windows, merged where the next one begins before the last one ends. `out` has room
+ * for one per window. A sound shorter than the window has none. */
 static size_t find_silence(const struct levels *levels, const struct silence_rule *rule,
                            struct range *out)
 {
@@ -194,7 +195,7 @@ struct span *sound_split(const struct levels *levels, const struct silence_rule 
     return out;
 }
 
-/* --- Copying ------------------------------------------------------------------------------------------- */
+/* --- Copying ---------------------------------------------------------------------------------- */
 
 uint64_t sound_converted(uint64_t frames, uint32_t from_hz, uint32_t to_hz)
 {

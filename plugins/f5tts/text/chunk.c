@@ -1,5 +1,5 @@
-/* Text to chunks that one run of the network speaks, and the reference's transcript as upstream has it.
- * Knows nothing of tokens. Source: f5-tts 1.1.22, infer/utils_infer.py, chunk_text,
+/* Text to chunks that one run of the network speaks, and the reference's transcript as upstream has
+ * it. Knows nothing of tokens. Source: f5-tts 1.1.22, infer/utils_infer.py, chunk_text,
  * preprocess_ref_audio_text, infer_batch_process. */
 #include "internal.h"
 #include "vox/helpers.h"
@@ -192,7 +192,7 @@ void f5_chunks_free(struct f5_chunks *chunks)
     memset(chunks, 0, sizeof(*chunks));
 }
 
-/* --- Reference text ------------------------------------------------------------------------------------- */
+/* --- Reference text --------------------------------------------------------------------------- */
 
 static bool ends_with(struct vox_str text, const char *end)
 {

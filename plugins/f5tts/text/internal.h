@@ -1,5 +1,5 @@
-/* What the files of the text front end share: characters, the mapped lexicon, and the two steps between
- * text and tokens. Not for use outside this directory. */
+/* What the files of the text front end share: characters, the mapped lexicon, and the two steps
+ * between text and tokens. Not for use outside this directory. */
 #ifndef F5TTS_TEXT_INTERNAL_H
 #define F5TTS_TEXT_INTERNAL_H
 
@@ -15,7 +15,7 @@
 #define HMM_STATES 4 /* begin, end, middle of a word, single */
 #define SYLLABLE_SIZE 8
 
-/* --- Characters (unicode.c) ----------------------------------------------------------------------------- */
+/* --- Characters (unicode.c) ------------------------------------------------------------------- */
 
 /* Decodes the character at `at` < text.size and its size in bytes; false when it is not UTF-8. */
 bool unicode_decode(struct vox_str text, uint64_t at, uint32_t *character, uint32_t *size);
@@ -28,7 +28,7 @@ bool unicode_is_space(uint32_t character);
 /* The text without white space at both ends. */
 struct vox_str unicode_strip(struct vox_str text);
 
-/* --- Lexicon (lexicon.c) -------------------------------------------------------------------------------- */
+/* --- Lexicon (lexicon.c) ---------------------------------------------------------------------- */
 
 /* Nodes in breadth-first order, children sorted by label: see make_lexicon.py. */
 struct trie {
@@ -68,15 +68,15 @@ bool lexicon_syllable(const struct f5_lexicon *lexicon, uint32_t number, char ou
 /* Copies the first reading of the character, terminated; false when it has none. */
 bool lexicon_char(const struct f5_lexicon *lexicon, uint32_t character, char out[SYLLABLE_SIZE]);
 
-/* --- Words and readings (segment.c, pinyin.c) ------------------------------------------------------------- */
+/* --- Words and readings (segment.c, pinyin.c) ------------------------------------------------- */
 
 /* Marks in starts[count + 1] (zero on entry) where a word begins, and the end: rjieba.cut(text). */
 int32_t segment_words(const struct f5_lexicon *lexicon, const uint32_t *characters, size_t count,
                       uint8_t *starts, struct vox_error *error);
 
-/* Calls put for each character of a word with its syllable, or with the character itself when it has no
- * reading: pypinyin.lazy_pinyin(word, style=TONE3, tone_sandhi=True). `first` is the index of the word's
- * first character, handed on. Returns the first code of put that is not VOX_OK. */
+/* Calls put for each character of a word with its syllable, or with the character itself when it
+ * has no reading: pypinyin.lazy_pinyin(word, style=TONE3, tone_sandhi=True). `first` is the index
+ * of the word's first character, handed on. Returns the first code of put that is not VOX_OK. */
 typedef int32_t pinyin_put(void *self, size_t index, const char *syllable, uint32_t size);
 int32_t pinyin_read(const struct f5_lexicon *lexicon, const uint32_t *word, size_t length,
                     size_t first, pinyin_put *put, void *self);

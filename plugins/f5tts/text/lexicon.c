@@ -1,6 +1,7 @@
-/* The compiled lexicon: mapped, checked at its edges, and looked up in. make_lexicon.py describes the
- * file. Offsets and sizes are checked once; what nodes point to is checked at each step, so that a
- * damaged file cannot lead outside of the mapping. Knows nothing of how words or readings are chosen. */
+/* The compiled lexicon: mapped, checked at its edges, and looked up in. make_lexicon.py describes
+ * the file. Offsets and sizes are checked once; what nodes point to is checked at each step, so
+ * that a damaged file cannot lead outside of the mapping. Knows nothing of how words or readings
+ * are chosen. */
 #include "internal.h"
 #include "vox/helpers.h"
 
@@ -41,8 +42,8 @@ struct header {
     } sections[SECTION_COUNT];
 };
 
-/* A section as an array: its first element, and how many there are. NULL when it does not lie inside the
- * file or does not divide into elements. */
+/* A section as an array: its first element, and how many there are. NULL when it does not lie
+ * inside the file or does not divide into elements. */
 static const void *section_array(const struct f5_lexicon *lexicon, enum section section,
                                  size_t element_size, uint64_t *count)
 {

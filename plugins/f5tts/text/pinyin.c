@@ -1,6 +1,6 @@
-/* A word to the syllables of its characters, as pypinyin.lazy_pinyin does it with TONE3 and tone sandhi:
- * the longest phrase with readings of its own, else character by character; then the tones of 3-3, 不 and
- * 一. Knows nothing of how text was cut into words.
+/* A word to the syllables of its characters, as pypinyin.lazy_pinyin does it with TONE3 and tone
+ * sandhi: the longest phrase with readings of its own, else character by character; then the tones
+ * of 3-3, 不 and 一. Knows nothing of how text was cut into words.
  * Source: pypinyin 0.55.0, seg/mmseg.py, converter.py, contrib/tone_sandhi.py. */
 #include "internal.h"
 
@@ -25,8 +25,8 @@ static void set_tone(struct reading *reading, char tone)
         *reading->tone = tone;
 }
 
-/* Of third tones at the end of the word all but the last become second tones; counted from the front,
- * wherever the third tones stand, as the original has it. */
+/* Of third tones at the end of the word all but the last become second tones; counted from the
+ * front, wherever the third tones stand, as the original has it. */
 static void change_third(struct reading *readings, size_t count)
 {
     size_t last_row = 0, left;
@@ -104,8 +104,8 @@ int32_t pinyin_read(const struct f5_lexicon *lexicon, const uint32_t *word, size
         code = read_phrase(lexicon, word + i, step, numbers, first + i, put, self);
         if (numbers || node == 0)
             continue;
-        /* All that is left begins some phrase but holds none at its start: the original then reads it
-         * character by character and looks for no phrase further on. */
+        /* All that is left begins some phrase but holds none at its start: the original then reads
+         * it character by character and looks for no phrase further on. */
         for (; step < length - i && code == VOX_OK; step++)
             code = read_phrase(lexicon, word + i + step, 1, NULL, first + i + step, put, self);
     }

@@ -5,8 +5,8 @@
  *   what that leaves as single characters in a row -> once more, by a hidden Markov model or, outside
  *   U+4E00..9FD5, by a rule for things like "covid-19" and "3.5%"
  *
- * Knows nothing of readings or tokens. The sums are made in the order of the original, so that equal
- * probabilities stay equal and are decided the same way. */
+ * Knows nothing of readings or tokens. The sums are made in the order of the original, so that
+ * equal probabilities stay equal and are decided the same way. */
 #include "internal.h"
 #include "vox/helpers.h"
 
@@ -51,8 +51,8 @@ static bool is_hmm_character(uint32_t c)
     return c >= HMM_FIRST && c <= HMM_LAST;
 }
 
-/* Fills routes[begin..end]: from the end of the run backwards, the best first word at each character. Of
- * equal ways the longer word wins. */
+/* Fills routes[begin..end]: from the end of the run backwards, the best first word at each
+ * character. Of equal ways the longer word wins. */
 static void find_routes(struct segmenter *s, size_t begin, size_t end)
 {
     const struct f5_lexicon *lexicon = s->lexicon;
@@ -90,12 +90,12 @@ static bool is_word(const struct f5_lexicon *lexicon, const uint32_t *characters
     return lexicon_word_log(lexicon, node, &log);
 }
 
-/* --- Hidden Markov model: each character begins, ends, is inside, or is a word ----------------------------- */
+/* --- Hidden Markov model: each character begins, ends, is inside, or is a word ---------------- */
 
 enum state { STATE_BEGIN, STATE_END, STATE_MIDDLE, STATE_SINGLE };
 
-/* Viterbi. Equal ways are common, since one impossible character drowns all other differences: then the
- * later state wins, as in Python's jieba (the second of each pair below). */
+/* Viterbi. Equal ways are common, since one impossible character drowns all other differences: then
+ * the later state wins, as in Python's jieba (the second of each pair below). */
 static enum state find_states(struct segmenter *s, size_t begin, size_t end)
 {
     static const enum state before[HMM_STATES][2] = {
@@ -141,8 +141,8 @@ static void cut_by_model(struct segmenter *s, size_t begin, size_t end)
     }
 }
 
-/* Letters and digits, joined by single . _ or -, with one % at the end, are a word; what lies between
- * such words is one too. Found by experiments with rjieba 0.2.2. */
+/* Letters and digits, joined by single . _ or -, with one % at the end, are a word; what lies
+ * between such words is one too. Found by experiments with rjieba 0.2.2. */
 static void cut_by_rule(struct segmenter *s, size_t begin, size_t end)
 {
     const uint32_t *c = s->characters;
@@ -165,7 +165,8 @@ static void cut_by_rule(struct segmenter *s, size_t begin, size_t end)
     }
 }
 
-/* A row of characters that the dictionary left single. A row that is a word all the same stays single. */
+/* A row of characters that the dictionary left single. A row that is a word all the same stays
+ * single. */
 static void cut_singles(struct segmenter *s, size_t begin, size_t end)
 {
     if (is_word(s->lexicon, s->characters + begin, end - begin)) {

@@ -1,4 +1,5 @@
-/* vocab.txt: the token of each line and the number of each token. Knows nothing of how tokens are made. */
+/* vocab.txt: the token of each line and the number of each token. Knows nothing of how tokens are
+ * made. */
 #include "internal.h"
 #include "vox/helpers.h"
 
@@ -87,7 +88,8 @@ out:
     return code;
 }
 
-/* Cuts the next line off `rest`, without its end: LF, CR LF or CR, as Python's text files have it. */
+/* Cuts the next line off `rest`, without its end: LF, CR LF or CR, as Python's text files have it.
+ */
 static struct vox_str next_line(struct vox_str *rest)
 {
     struct vox_str line = {rest->data, 0};

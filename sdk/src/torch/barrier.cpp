@@ -9,8 +9,9 @@
 namespace vox
 {
 
-/* The kind of a c10::Error that has no class of its own, told by its text. The allocator of the CPU, cuBLAS and (in older
- * versions) every CUDA call report so; oneDNN cannot create a primitive when there is no memory for its code. */
+/* The kind of a c10::Error that has no class of its own, told by its text. The allocator of the
+ * CPU, cuBLAS and (in older versions) every CUDA call report so; oneDNN cannot create a primitive
+ * when there is no memory for its code. */
 static int32_t code_of(const char *message)
 {
     static const char *const memory[] = {"can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED",

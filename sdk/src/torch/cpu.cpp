@@ -51,9 +51,10 @@ static double speed_up(c10::function_ref<void()> candidate, c10::function_ref<vo
     return best_standard / best_candidate;
 }
 
-/* Results of two kernels differ in their last bits, so that a choice must fall the same way at every start: the limits below
- * lie away from what was measured. oneDNN to libtorch's BLAS: 1.0 to 1.15 on AMD Zen 4, above 2 on Zen 5, so it is taken unless it
- * is clearly slower. Our attention to libtorch's, on Zen 4: 1.2 to 1.3 in F32, above 2 in BF16. */
+/* Results of two kernels differ in their last bits, so that a choice must fall the same way at
+ * every start: the limits below lie away from what was measured. oneDNN to libtorch's BLAS: 1.0 to
+ * 1.15 on AMD Zen 4, above 2 on Zen 5, so it is taken unless it is clearly slower. Our attention to
+ * libtorch's, on Zen 4: 1.2 to 1.3 in F32, above 2 in BF16. */
 static const double linear_speed_up_min = 0.8;
 static const double attention_speed_up_min = 1.1;
 

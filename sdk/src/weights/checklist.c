@@ -1,5 +1,5 @@
-/* Strict loading: what a model took from an open file, what it could not have, and what was left over.
- * See vox/weights.h. Knows neither formats nor models.
+/* Strict loading: what a model took from an open file, what it could not have, and what was left
+ * over. See vox/weights.h. Knows neither formats nor models.
  */
 #include "weights_file.h"
 

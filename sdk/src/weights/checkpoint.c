@@ -1,5 +1,6 @@
-/* Files of torch.save into the table: finds the pickle and the storages, and walks what the pickle machine
- * built. Layouts: torch/serialization.py, _save (zip archive) and _legacy_save (a row of pickles).
+/* Files of torch.save into the table: finds the pickle and the storages, and walks what the pickle
+ * machine built. Layouts: torch/serialization.py, _save (zip archive) and _legacy_save (a row of
+ * pickles).
  *
  *   zip:    ROOT/data.pkl, ROOT/byteorder, ROOT/data/KEY ...
  *   legacy: pickle of a magic number, of 1001, of {little_endian: ..}, of the object, of the list of
@@ -16,7 +17,7 @@
 #define VISITS_MAX (1u << 24) /* a dictionary that is used twice is walked twice */
 #define LEGACY_PROTOCOL 1001
 
-/* --- From nodes to rows of the table --------------------------------------------------------------- */
+/* --- From nodes to rows of the table ---------------------------------------------------------- */
 
 struct walk {
     struct vox_weights *w;
@@ -126,7 +127,8 @@ static int32_t add_tensor(struct walk *k, const struct pickle_node *tensor)
         return result;
     if (__builtin_add_overflow(offset, reach, &end) || (reach && (uint64_t)end > size / element))
         return fail_tensor(k, "reaches beyond its storage");
-    /* What repeats elements may be larger than the file; nobody should have to walk 2^62 of them. */
+    /* What repeats elements may be larger than the file; nobody should have to walk 2^62 of them.
+     */
     if ((uint64_t)count > k->w->size)
         return fail_tensor(k, "has more elements than the file has bytes");
     weight.data = reach ? data + (uint64_t)offset * element : data;
@@ -134,8 +136,8 @@ static int32_t add_tensor(struct walk *k, const struct pickle_node *tensor)
     return weights_add(k->w, &weight, k->error);
 }
 
-/* Appends ".KEY"; false when the key is no name: other than text or an int, too long, not printable. What
- * lies there cannot be asked for, and is left out. */
+/* Appends ".KEY"; false when the key is no name: other than text or an int, too long, not
+ * printable. What lies there cannot be asked for, and is left out. */
 static bool append_key(struct walk *k, const struct pickle_node *key)
 {
     const char *dot = k->name_size ? "." : "";
@@ -205,7 +207,7 @@ int32_t checkpoint_read_pickle(struct vox_weights *w, const uint8_t *bytes, uint
     return result;
 }
 
-/* --- The zip archive ------------------------------------------------------------------------------- */
+/* --- The zip archive -------------------------------------------------------------------------- */
 
 struct archive {
     struct zip zip;
@@ -285,7 +287,7 @@ out:
     return result;
 }
 
-/* --- The row of pickles ---------------------------------------------------------------------------- */
+/* --- The row of pickles ----------------------------------------------------------------------- */
 
 struct place {
     struct vox_str key;

@@ -1,12 +1,12 @@
-/* Looks for NaN and infinities in a weight, at the speed of memory: a floating-point number is one of them
- * when all bits of its exponent are set. Knows nothing of files.
+/* Looks for NaN and infinities in a weight, at the speed of memory: a floating-point number is one
+ * of them when all bits of its exponent are set. Knows nothing of files.
  */
 #include "weights_file.h"
 
 #define BLOCK_SIZE 4096u /* bytes; fixed, so that gcc -O2 turns the loops into vectors */
 
-/* Each tells whether some number of a whole block is not finite. The copy costs nothing beside the read,
- * and lets `bytes` be misaligned. */
+/* Each tells whether some number of a whole block is not finite. The copy costs nothing beside the
+ * read, and lets `bytes` be misaligned. */
 static bool block_is_bad_32(const uint8_t *bytes, uint32_t exponent)
 {
     uint32_t numbers[BLOCK_SIZE / 4], bad = 0;

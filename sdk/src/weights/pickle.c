@@ -1,9 +1,9 @@
-/* The pickle machine; see pickle.h. Opcodes as in Python's Lib/pickletools.py: all that protocols 2 to 5
- * write. How torch names tensors and storages: torch/_utils.py (_rebuild_*) and torch/serialization.py
- * (persistent_id). No name is ever looked up or called.
+/* The pickle machine; see pickle.h. Opcodes as in Python's Lib/pickletools.py: all that protocols 2
+ * to 5 write. How torch names tensors and storages: torch/_utils.py (_rebuild_*) and
+ * torch/serialization.py (persistent_id). No name is ever looked up or called.
  *
- * Every opcode takes at least one byte and makes at most one node or stack item, so the limit on nodes
- * bounds memory too.
+ * Every opcode takes at least one byte and makes at most one node or stack item, so the limit on
+ * nodes bounds memory too.
  */
 #include "pickle.h"
 
@@ -45,7 +45,7 @@ static const struct {
     {"torch._tensor", "_rebuild_from_type_v2", GLOBAL_FROM_TYPE},
 };
 
-/* --- Reading, nodes, stack: after the first failure all of them do nothing ------------------------- */
+/* --- Reading, nodes, stack: after the first failure all of them do nothing -------------------- */
 
 static void fail(struct pickle *p, const char *why)
 {
@@ -145,7 +145,7 @@ static struct vox_str text_of(const struct pickle *p, uint32_t node)
     return n->kind == PICKLE_TEXT ? (struct vox_str){n->text, n->count} : (struct vox_str){0};
 }
 
-/* --- Values ---------------------------------------------------------------------------------------- */
+/* --- Values ----------------------------------------------------------------------------------- */
 
 static void push_int(struct pickle *p, int64_t value)
 {
@@ -227,7 +227,7 @@ static bool run_value(struct pickle *p, uint8_t opcode)
     }
 }
 
-/* --- Containers ------------------------------------------------------------------------------------ */
+/* --- Containers ------------------------------------------------------------------------------- */
 
 /* Appends to a container of that kind; what goes into an opaque object is dropped. */
 static void extend(struct pickle *p, uint32_t container, enum pickle_kind kind,
@@ -325,7 +325,7 @@ static bool run_container(struct pickle *p, uint8_t opcode)
     }
 }
 
-/* --- Objects --------------------------------------------------------------------------------------- */
+/* --- Objects ---------------------------------------------------------------------------------- */
 
 static void push_global(struct pickle *p, struct vox_str module, struct vox_str name)
 {
@@ -466,7 +466,7 @@ static bool run_object(struct pickle *p, uint8_t opcode)
     }
 }
 
-/* --- Stack and memo -------------------------------------------------------------------------------- */
+/* --- Stack and memo --------------------------------------------------------------------------- */
 
 static void remember(struct pickle *p, uint64_t index)
 {
@@ -528,7 +528,7 @@ static bool run_stack(struct pickle *p, uint8_t opcode)
     }
 }
 
-/* --- The machine ----------------------------------------------------------------------------------- */
+/* --- The machine ------------------------------------------------------------------------------ */
 
 bool pickle_run(struct pickle *p, const uint8_t *bytes, const uint8_t *end)
 {

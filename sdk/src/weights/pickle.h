@@ -1,5 +1,5 @@
-/* A pickle machine that cannot run anything: it builds nodes for what a checkpoint is made of, and one
- * opaque node for everything else. Knows neither files nor the table of weights.
+/* A pickle machine that cannot run anything: it builds nodes for what a checkpoint is made of, and
+ * one opaque node for everything else. Knows neither files nor the table of weights.
  */
 #ifndef WEIGHTS_PICKLE_H
 #define WEIGHTS_PICKLE_H
@@ -55,8 +55,8 @@ struct pickle {
 
 extern const char PICKLE_NO_MEMORY[]; /* `why` is that very pointer */
 
-/* Runs one pickle that begins at `bytes`; true when it came to its end: then `root` is its value and
- * `at` is behind it. Nodes of earlier runs stay. */
+/* Runs one pickle that begins at `bytes`; true when it came to its end: then `root` is its value
+ * and `at` is behind it. Nodes of earlier runs stay. */
 bool pickle_run(struct pickle *p, const uint8_t *bytes, const uint8_t *end);
 void pickle_finish(struct pickle *p);
 

@@ -1,9 +1,9 @@
-/* Reads the header of a safetensors file into the table: 8 bytes little-endian size, that much JSON, then
- * the tensors' bytes. Format: github.com/huggingface/safetensors, README "Format".
+/* Reads the header of a safetensors file into the table: 8 bytes little-endian size, that much
+ * JSON, then the tensors' bytes. Format: github.com/huggingface/safetensors, README "Format".
  *
- * The JSON has one fixed shape, {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}},
- * so it is scanned in place, strictly and without recursion. A general parser would need gigabytes for
- * the worst header of the size that the format allows, and round integers.
+ * The JSON has one fixed shape, {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin,
+ * end]}}, so it is scanned in place, strictly and without recursion. A general parser would need
+ * gigabytes for the worst header of the size that the format allows, and round integers.
  */
 #include "weights_file.h"
 
@@ -29,7 +29,7 @@ static int32_t expected(struct scan *s, const char *what)
     return weights_fail(s->w, s->error, "header byte %td: expected %s", s->at - s->begin, what);
 }
 
-/* --- Tokens ---------------------------------------------------------------------------------------- */
+/* --- Tokens ----------------------------------------------------------------------------------- */
 
 static uint8_t peek(struct scan *s)
 {
@@ -124,7 +124,7 @@ static int32_t scan_string(struct scan *s, char *text, size_t cap, uint64_t *siz
     return accept(s, '"') ? VOX_OK : expected(s, "the end of the string");
 }
 
-/* --- The header's parts ---------------------------------------------------------------------------- */
+/* --- The header's parts ----------------------------------------------------------------------- */
 
 /* Calls `member` with each key of an object, the cursor behind its colon. */
 static int32_t scan_object(struct scan *s, void *arg,
@@ -260,7 +260,7 @@ static int32_t scan_tensor(struct scan *s, void *arg, struct vox_str key)
     return weights_add(s->w, &t.weight, s->error);
 }
 
-/* --- The file -------------------------------------------------------------------------------------- */
+/* --- The file --------------------------------------------------------------------------------- */
 
 static int compare_places(const void *a, const void *b)
 {

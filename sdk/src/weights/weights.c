@@ -1,5 +1,6 @@
-/* An open weight file: its mapping, its table of tensors, and which reader fills that. See vox/weights.h.
- * Knows neither what a model wants of the file nor how any format looks beyond its first bytes.
+/* An open weight file: its mapping, its table of tensors, and which reader fills that. See
+ * vox/weights.h. Knows neither what a model wants of the file nor how any format looks beyond its
+ * first bytes.
  */
 #include "weights_file.h"
 
@@ -20,7 +21,7 @@ struct name_block {
     char text[NAME_BLOCK_SIZE];
 };
 
-/* --- Shared by the readers ------------------------------------------------------------------------- */
+/* --- Shared by the readers -------------------------------------------------------------------- */
 
 int32_t weights_fail(const struct vox_weights *w, struct vox_error *error, const char *format, ...)
 {
@@ -147,7 +148,7 @@ int32_t weights_add(struct vox_weights *w, const struct vox_weight *weight, stru
     return VOX_OK;
 }
 
-/* --- The table ------------------------------------------------------------------------------------- */
+/* --- The table -------------------------------------------------------------------------------- */
 
 static int compare_text(struct vox_str a, const char *data, size_t size)
 {
@@ -210,7 +211,7 @@ int vox_weights_has(const struct vox_weights *weights, const char *start)
     return i < weights->count && strncmp(weights->at[i].name.data, start, size) == 0;
 }
 
-/* --- Open and close -------------------------------------------------------------------------------- */
+/* --- Open and close --------------------------------------------------------------------------- */
 
 static bool begins_with(const struct vox_weights *w, const char *text, size_t size)
 {

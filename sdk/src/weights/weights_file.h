@@ -1,7 +1,7 @@
 /* What the readers of weight files share: the open file, its table, and one way to refuse it.
  *
- * weights.c decides which reader a file goes to; safetensors.c and checkpoint.c (over zip.c and pickle.c)
- * fill the table; checklist.c and finite.c serve the model's loader and know no format.
+ * weights.c decides which reader a file goes to; safetensors.c and checkpoint.c (over zip.c and
+ * pickle.c) fill the table; checklist.c and finite.c serve the model's loader and know no format.
  */
 #ifndef WEIGHTS_FILE_H
 #define WEIGHTS_FILE_H
@@ -72,7 +72,7 @@ static inline uint64_t read_le(const uint8_t *bytes, size_t size)
     return value;
 }
 
-/* --- Readers ----------------------------------------------------------------------------------- */
+/* --- Readers ---------------------------------------------------------------------------------- */
 
 int32_t safetensors_read(struct vox_weights *w, struct vox_error *error);
 

@@ -1,6 +1,7 @@
-/* The directory of a zip archive, with the zip64 records. Format: PKWARE APPNOTE 6.3.10, sections 4.3.7,
- * 4.3.12, 4.3.14 to 4.3.16 and 4.5.3. Reads stored entries only, since torch.save writes no others, and
- * leaves checksums alone: they would need every byte of the file before the first is used.
+/* The directory of a zip archive, with the zip64 records. Format: PKWARE APPNOTE 6.3.10, sections
+ * 4.3.7, 4.3.12, 4.3.14 to 4.3.16 and 4.5.3. Reads stored entries only, since torch.save writes no
+ * others, and leaves checksums alone: they would need every byte of the file before the first is
+ * used.
  */
 #include "zip.h"
 

@@ -15,7 +15,7 @@
 #define CASES_SIZE_MAX (1u << 20)
 #define PATH_SIZE_MAX 4096
 
-/* --- Fixture ---------------------------------------------------------------------------------------------- */
+/* --- Fixture ---------------------------------------------------------------------------------- */
 
 static cJSON *cases_read(void)
 {
@@ -83,7 +83,7 @@ static struct vox_str text_of(const cJSON *of_case, const char *name)
     return vox_text(cJSON_GetStringValue(member(of_case, name)));
 }
 
-/* --- Options: what the case has under an option's name, else the schema's default --------------------------- */
+/* --- Options: what the case has under an option's name, else the schema's default ------------- */
 
 static struct vox_value value_of(const struct vox_option *option, const cJSON *item)
 {
@@ -131,7 +131,7 @@ static struct vox_value *values_make(const struct vox_option *options, uint32_t 
     return values;
 }
 
-/* --- Model ------------------------------------------------------------------------------------------------ */
+/* --- Model ------------------------------------------------------------------------------------ */
 
 static void host_log(const struct vox_host *host, uint32_t level, struct vox_str message)
 {
@@ -188,7 +188,7 @@ struct vox_session *driver_session_open(struct driver_model *model)
     return session;
 }
 
-/* --- Job -------------------------------------------------------------------------------------------------- */
+/* --- Job -------------------------------------------------------------------------------------- */
 
 static int32_t job_cancelled(const struct vox_job *job)
 {

@@ -1,5 +1,6 @@
-/* A host in miniature: loads the F5-TTS plugin, whose entry is linked in, and runs cases of cases.json as jobs. Between the
- * tests that look into the model and vox_entry; knows no tensors. What goes wrong on the way to a job fails the test.
+/* A host in miniature: loads the F5-TTS plugin, whose entry is linked in, and runs cases of
+ * cases.json as jobs. Between the tests that look into the model and vox_entry; knows no tensors.
+ * What goes wrong on the way to a job fails the test.
  */
 #ifndef GOLDEN_F5TTS_DRIVER_H
 #define GOLDEN_F5TTS_DRIVER_H

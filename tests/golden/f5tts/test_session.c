@@ -1,5 +1,5 @@
-/* What an F5-TTS session keeps from one job to the next: no tensors but the modulations of the last grid, and nothing that
- * changes the result.
+/* What an F5-TTS session keeps from one job to the next: no tensors but the modulations of the last
+ * grid, and nothing that changes the result.
  */
 #include "driver.h"
 #include "speech.h"
@@ -57,7 +57,7 @@ static void rerun_finish(struct rerun *r)
     driver_model_finish(&r->model);
 }
 
-/* --- Tests ------------------------------------------------------------------------------------------------- */
+/* --- Tests ------------------------------------------------------------------------------------ */
 
 static void second_run_gives_same_bits(void **state)
 {

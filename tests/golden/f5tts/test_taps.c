@@ -1,10 +1,11 @@
-/* F5-TTS inside: every intermediate that upstream left in taps_*.safetensors, compared in the order in which the plugin
- * computes them, up to the first that differs.
+/* F5-TTS inside: every intermediate that upstream left in taps_*.safetensors, compared in the order
+ * in which the plugin computes them, up to the first that differs.
  *
- * Bounds are relative to the golden tensor's largest absolute value. Ours differ from upstream's by the order of sums only
- * (input projection by parts, fused norms, attention by tiles): a few ulps, which grow along the network. Each bound is about
- * five times the worst error on an AMD EPYC, with one thread and two, which leaves room for other matrix kernels; the test
- * prints what it sees. What is really wrong is far outside: the other GELU in one module moves the wave by 3e-4.
+ * Bounds are relative to the golden tensor's largest absolute value. Ours differ from upstream's by
+ * the order of sums only (input projection by parts, fused norms, attention by tiles): a few ulps,
+ * which grow along the network. Each bound is about five times the worst error on an AMD EPYC, with
+ * one thread and two, which leaves room for other matrix kernels; the test prints what it sees.
+ * What is really wrong is far outside: the other GELU in one module moves the wave by 3e-4.
  */
 #include "driver.h"
 #include "speech.h"
@@ -20,10 +21,11 @@
 #define PATH_SIZE_MAX 4096
 #define VELOCITY_COSINE_MIN 0.99
 
-/* --- Bounds ----------------------------------------------------------------------------------------------- */
+/* --- Bounds ----------------------------------------------------------------------------------- */
 
-/* The first pattern that fits decides. Behind each bound, the worst error seen. Noise is drawn by libtorch itself, and the
- * grid is its own operations; libtorch's noise on a CPU without AVX2 differs in the last digits. */
+/* The first pattern that fits decides. Behind each bound, the worst error seen. Noise is drawn by
+ * libtorch itself, and the grid is its own operations; libtorch's noise on a CPU without AVX2
+ * differs in the last digits. */
 static const struct kind {
     const char *pattern;
     double bound; /* relative; 0: equal to the bit */
@@ -55,7 +57,7 @@ static size_t kind_of(const char *name)
     return kind;
 }
 
-/* --- Comparison ------------------------------------------------------------------------------------------- */
+/* --- Comparison ------------------------------------------------------------------------------- */
 
 static uint64_t count_of(const struct vox_weight *truth)
 {
@@ -136,9 +138,10 @@ static double *tensor_read(vt_cx *cx, const vt *x)
     return values;
 }
 
-/* --- Following a job ------------------------------------------------------------------------------------- */
+/* --- Following a job -------------------------------------------------------------------------- */
 
-/* What the taps of one job were like. Filled in below the plugin, where no test may fail: the caller looks at it. */
+/* What the taps of one job were like. Filled in below the plugin, where no test may fail: the
+ * caller looks at it. */
 struct follower {
     struct vox_weights *golden;
     struct driver_job *job;    /* is cancelled at the first difference */
@@ -249,7 +252,7 @@ static int32_t follow(struct follower *f, const cJSON *of_case, const char *cach
     return code;
 }
 
-/* --- Equal to upstream ----------------------------------------------------------------------------------- */
+/* --- Equal to upstream ------------------------------------------------------------------------ */
 
 static void check_case(const cJSON *of_case, const char *cache_dir, double *worst)
 {
@@ -307,7 +310,7 @@ static void bf16_velocities_point_the_same_way(void **state)
     cJSON_Delete(of_case);
 }
 
-/* --- A difference is found, where it arises --------------------------------------------------------------- */
+/* --- A difference is found, where it arises --------------------------------------------------- */
 
 static void comparison_finds_one_wrong_value(void **state)
 {
