@@ -219,6 +219,22 @@ static uint32_t type_of(const struct vox_model *model, const struct vox_load *lo
     return choice == BF16 || (choice == AUTO && vt_has_fast_bf16(model->cx)) ? VT_BF16 : VT_F32;
 }
 
+/* What upstream takes without a word, and whoever made the file may not have meant. */
+static void warn_of_vocab(const struct vox_model *model)
+{
+    const struct f5_vocab *vocab = model->vocab;
+    if (f5_vocab_line_count(vocab) > f5_vocab_size(vocab))
+        vox_logf(model->host, VOX_LOG_WARN,
+                 "options.vocab: has equal lines: symbols beyond the text table fail their jobs");
+    if (f5_vocab_lookup(vocab, vox_text(" ")) != 0)
+        vox_logf(model->host, VOX_LOG_WARN,
+                 "options.vocab: line 1 is not a single space, and stands for unknown characters");
+    if (f5_vocab_is_cut(vocab))
+        vox_logf(model->host, VOX_LOG_WARN,
+                 "options.vocab: the last line has no end, so its last character is cut off, as "
+                 "upstream does");
+}
+
 static int32_t load_weights(struct vox_model *model, const struct vox_load *load,
                             struct vox_error *error)
 {
@@ -237,10 +253,7 @@ static int32_t load_weights(struct vox_model *model, const struct vox_load *load
                         "has one row more): take the "
                         "vocab.txt that came with this checkpoint",
                         symbols, (long long)model->dit.config.vocab_rows - 1);
-    if (f5_vocab_line_count(model->vocab) > symbols)
-        vox_logf(model->host, VOX_LOG_WARN,
-                 "options.vocab: has equal lines; symbols beyond the text table fail the jobs that "
-                 "use them");
+    warn_of_vocab(model);
     code = path_of(load, load->options[LOAD_VOCODER].string, path, error);
     if (code == VOX_OK)
         code = f5_vocos_load(model->cx, &model->vocos, path, model->host, error);

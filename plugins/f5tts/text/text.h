@@ -14,6 +14,8 @@
 
 #include "vox/plugin.h"
 
+#include <stdbool.h>
+
 #define F5_TEXT_SIZE_MAX (4u << 20)      /* bytes of one call's text */
 #define F5_VOCAB_LINES_MAX 1000000       /* of vocab.txt */
 #define F5_VOCAB_SIZE_MAX (64u << 20)    /* bytes of vocab.txt */
@@ -25,10 +27,9 @@
 
 struct f5_vocab;
 
-/* Reads a vocab.txt. Lines end with LF, CRLF or CR; a last line without an end is kept whole
- * (upstream cuts its last character off). Of equal lines the last counts, as in upstream's dict.
- * Fails when the file is empty, has too many lines, is not UTF-8, or has anything but a space on
- * its first line, since number 0 stands for every unknown token. *vocab is the caller's. [any] */
+/* Reads a vocab.txt as upstream does: lines end with LF, CRLF or CR; a last line without an end
+ * loses its last character; of equal lines the last counts. Fails when the file is empty, has too
+ * many lines or is not UTF-8. *vocab is the caller's. [any] */
 int32_t f5_vocab_open(const char *path, struct f5_vocab **vocab, struct vox_error *error);
 void f5_vocab_destroy(struct f5_vocab *vocab);
 
@@ -36,6 +37,8 @@ void f5_vocab_destroy(struct f5_vocab *vocab);
 uint32_t f5_vocab_size(const struct f5_vocab *vocab);
 /* Number of lines: every number is below it. More than the size when lines are equal. [any] */
 uint32_t f5_vocab_line_count(const struct f5_vocab *vocab);
+/* Did the last line lose a character? [any] */
+bool f5_vocab_is_cut(const struct f5_vocab *vocab);
 /* The token's number, or -1. [any] */
 int32_t f5_vocab_lookup(const struct f5_vocab *vocab, struct vox_str token);
 

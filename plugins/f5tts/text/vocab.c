@@ -19,6 +19,7 @@ struct f5_vocab {
     uint32_t token_count; /* different lines */
     uint32_t *slots;      /* open addressing: line numbers, or SLOT_FREE */
     uint32_t slot_mask;
+    bool is_cut; /* the last line has no end */
 };
 
 /* FNV-1a. */
@@ -115,6 +116,15 @@ static int32_t check_utf8(const char *path, struct vox_str text, struct vox_erro
     return VOX_OK;
 }
 
+/* Where the last character of a line, which is not empty, begins. */
+static uint64_t last_character(struct vox_str line)
+{
+    uint64_t at = line.size - 1;
+    while (at > 0 && ((unsigned char)line.data[at] & 0xC0) == 0x80)
+        at--;
+    return at;
+}
+
 static int32_t index_lines(struct f5_vocab *vocab, const char *path, struct vox_str text,
                            struct vox_error *error)
 {
@@ -133,19 +143,17 @@ static int32_t index_lines(struct f5_vocab *vocab, const char *path, struct vox_
         return vox_fail(error, VOX_ENOMEM, "%s: no memory", path);
     memset(vocab->slots, 0xFF, slots * sizeof(*vocab->slots));
     vocab->slot_mask = (uint32_t)(slots - 1);
+    char last = text.data[text.size - 1];
+    vocab->is_cut = last != '\n' && last != '\r';
     while (text.size > 0) {
         struct vox_str line = next_line(&text);
+        if (text.size == 0 && vocab->is_cut)
+            line.size = last_character(line);
         vocab->lines[vocab->line_count] = line;
         uint32_t *slot = find_slot(vocab, line);
         vocab->token_count += *slot == SLOT_FREE;
         *slot = vocab->line_count++;
     }
-    if (!vox_str_is(vocab->lines[0], " ") || f5_vocab_lookup(vocab, vocab->lines[0]) != 0)
-        return vox_fail(
-            error, VOX_EMODEL,
-            "%s: expected a single space on line 1 and on no other, since number 0 stands "
-            "for unknown characters",
-            path);
     return VOX_OK;
 }
 
@@ -188,6 +196,11 @@ uint32_t f5_vocab_size(const struct f5_vocab *vocab)
 uint32_t f5_vocab_line_count(const struct f5_vocab *vocab)
 {
     return vocab->line_count;
+}
+
+bool f5_vocab_is_cut(const struct f5_vocab *vocab)
+{
+    return vocab->is_cut;
 }
 
 int32_t f5_vocab_lookup(const struct f5_vocab *vocab, struct vox_str token)

@@ -109,7 +109,6 @@ class Models(unittest.TestCase):
         f, vocab = cls.folder, (DATA / "v1/vocab.txt").read_text(encoding="utf-8")
         (f / "vocab_short.txt").write_text("\n".join(vocab.split("\n")[:-2]) + "\n", encoding="utf-8")
         (f / "vocab_long.txt").write_text(vocab + "extra\n", encoding="utf-8")
-        (f / "vocab_no_space.txt").write_text(vocab[2:] + "extra\n", encoding="utf-8")
         (f / "vocab_bytes.txt").write_bytes(b" \n\xff\xfe\n")
         (f / "vocab_empty.txt").write_bytes(b"")
         config = (DATA / "v1/vocos/config.yaml").read_text()
@@ -133,7 +132,7 @@ class Models(unittest.TestCase):
         (f / "vocos_no_config").mkdir()
         vocoders = [*(f"vocos_{name}" for name in configs if name != "good"), "vocos_no_weights", "vocos_cut", "vocos_nan",
                     "vocos_no_config", "vocos_missing"]
-        vocabs = ["vocab_short", "vocab_long", "vocab_no_space", "vocab_bytes", "vocab_empty", "vocab_missing"]
+        vocabs = ["vocab_short", "vocab_long", "vocab_bytes", "vocab_empty", "vocab_missing"]
         return ({name: {"vocoder": str(f / name)} for name in vocoders} |
                 {name: {"vocab": str(f / f"{name}.txt")} for name in vocabs})
 
@@ -205,7 +204,6 @@ class Models(unittest.TestCase):
         self.check({
             "vocab_short": ("options.vocab: has 337 symbols, and the checkpoint 338", "vocab.txt that came with"),
             "vocab_long": ("options.vocab: has 339 symbols, and the checkpoint 338",),
-            "vocab_no_space": ("vocab_no_space.txt: expected a single space on line 1",),
             "vocab_bytes": ("vocab_bytes.txt: byte 2 is not UTF-8",),
             "vocab_empty": ("vocab_empty.txt: expected a file of 1..",),
             "vocab_missing": ("vocab_missing.txt: No such file or directory",),
