@@ -11,7 +11,7 @@ namespace vox
 
 /* The kind of a c10::Error that has no class of its own, told by its text. The allocator of the
  * CPU, cuBLAS and (in older versions) every CUDA call report so; oneDNN cannot create a primitive
- * when there is no memory for its code. */
+ * when there is no memory for its code (a primitive descriptor, when the CPU lacks something). */
 static int32_t code_of(const char *message)
 {
     static const char *const memory[] = {"can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED",
@@ -19,6 +19,8 @@ static int32_t code_of(const char *message)
                                          "could not create a primitive"};
     static const char *const device[] = {"CUDA error", "CUDA driver error", "CUBLAS_STATUS_",
                                          "CUDNN_STATUS_", "CUFFT_"};
+    if (strstr(message, "could not create a primitive descriptor"))
+        return VOX_EINTERNAL;
     for (const char *text : memory) {
         if (strstr(message, text))
             return VOX_ENOMEM;
