@@ -38,7 +38,7 @@ static vt *time_embed(vt_cx *cx, const struct f5_dit *dit, const float *times, i
     return vt_leave(cx, scope, vt_linear(cx, x, dit->time_out.weight, dit->time_out.bias, 0));
 }
 
-void f5_modulations_drop(vt_cx *cx, const struct f5_dit *dit, struct f5_modulations *m)
+static void modulations_drop(vt_cx *cx, const struct f5_dit *dit, struct f5_modulations *m)
 {
     vt_drop(cx, m->time);
     vt_drop(cx, m->final);
@@ -52,7 +52,7 @@ void f5_modulations_make(vt_cx *cx, const struct f5_dit *dit, const float *times
 {
     if (m->count == count && memcmp(m->times, times, (size_t)count * sizeof(*times)) == 0)
         return;
-    f5_modulations_drop(cx, dit, m);
+    modulations_drop(cx, dit, m);
     vt_mark scope = vt_enter(cx, "modulations");
     int64_t d = dit->config.dim;
     m->time = vt_hold(cx, time_embed(cx, dit, times, count));

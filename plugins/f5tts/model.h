@@ -101,7 +101,7 @@ vt *f5_text_embed(vt_cx *cx, const struct f5_dit *dit, const int32_t *ids, uint6
 
 /* --- Velocity --------------------------------------------------------------------------------- */
 
-/* Everything that depends on the evaluation times only. Held until dropped. */
+/* Everything that depends on the evaluation times only. Held by the context that made it. */
 struct f5_modulations {
     int64_t count;
     float times[2 * F5_STEPS_MAX]; /* the key */
@@ -114,7 +114,6 @@ struct f5_modulations {
 /* Makes sure that `m` is for these times: keeps it when it is. */
 void f5_modulations_make(vt_cx *cx, const struct f5_dit *dit, const float *times, int64_t count,
                          struct f5_modulations *m);
-void f5_modulations_drop(vt_cx *cx, const struct f5_dit *dit, struct f5_modulations *m);
 
 /* Everything that stays the same over the steps of one sampling. */
 struct f5_condition {

@@ -262,7 +262,7 @@ static void assert_same_as_program(struct vox_session *session, const char *spea
     int16_t *samples = NULL;
     size_t count = 0;
     if (!program_speak(speaker, option, input, &samples, &count)) {
-        print_message("the flite program is not installed\n");
+        print_message("skipped: the flite program is not installed\n");
         skip();
     }
     run_init(&run, speaker, text);

@@ -72,8 +72,6 @@ uint64_t vox_weights_count(const struct vox_weights *weights);
 const struct vox_weight *vox_weights_at(const struct vox_weights *weights, uint64_t index);
 /* By its whole name, whatever the prefix; NULL when there is none. */
 const struct vox_weight *vox_weights_find(const struct vox_weights *weights, const char *name);
-/* 1 when some name begins with `start`. */
-int vox_weights_has(const struct vox_weights *weights, const char *start);
 
 /* take and ignore look for prefix + name from now on ("ema_model."); "" at first. Copied.
  * In a torch file the keys of nested dictionaries and the indices of lists are joined by dots. */

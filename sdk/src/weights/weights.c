@@ -204,13 +204,6 @@ const struct vox_weight *vox_weights_find(const struct vox_weights *weights, con
     return i < weights->count && vox_str_is(weights->at[i].name, name) ? &weights->at[i] : NULL;
 }
 
-int vox_weights_has(const struct vox_weights *weights, const char *start)
-{
-    size_t size = strlen(start);
-    uint64_t i = weights_lower_bound(weights, start, size);
-    return i < weights->count && strncmp(weights->at[i].name.data, start, size) == 0;
-}
-
 /* --- Open and close --------------------------------------------------------------------------- */
 
 static bool begins_with(const struct vox_weights *w, const char *text, size_t size)

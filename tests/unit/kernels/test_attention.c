@@ -195,7 +195,7 @@ static void check(bool half, int64_t batch, int64_t n, int64_t heads, int64_t d,
 static void need(bool half)
 {
     if (!(half ? vk_attention_bf16_supported() : vk_attention_f32_supported())) {
-        print_message("this CPU lacks AVX512%s\n", half ? "-BF16" : "F");
+        print_message("skipped: this CPU lacks AVX512%s\n", half ? "-BF16" : "F");
         skip();
     }
 }
