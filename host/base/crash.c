@@ -4,6 +4,7 @@
 #include "base/crash.h"
 
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,11 +72,12 @@ void crash_leave(void)
 
 static void write_line(void)
 {
-    ssize_t ignored = write(STDERR_FILENO, current, (size_t)current_len);
+    ssize_t ignored;
     int fd =
         current_record && record_path ? open(record_path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
     if (fd >= 0)
         ignored = write(fd, current_record, strlen(current_record));
+    ignored = write(STDERR_FILENO, current, (size_t)current_len);
     (void)ignored;
 }
 
@@ -103,5 +105,8 @@ void crash_install(void)
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         sigaction(fatal[i], &action, NULL);
+    /* exit() in a plugin's thread would free OpenSSL's tables under the threads that hash, and one of them would bring the
+     * process down before report_exit has written its record. */
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     atexit(report_exit);
 }
