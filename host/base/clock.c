@@ -30,3 +30,14 @@ uint64_t random_u64(void)
         abort(); /* cannot fail for 8 bytes once the kernel is up */
     return value;
 }
+
+int64_t backoff_ns(unsigned attempt, double first_s, double max_s)
+{
+    double delay_s = first_s;
+    for (unsigned i = 1; i < attempt && delay_s < max_s; i++)
+        delay_s *= 2;
+    if (delay_s > max_s)
+        delay_s = max_s;
+    double left_out = (double)(random_u64() >> 11) * 0x1p-53 / 2;
+    return (int64_t)(delay_s * (1 - left_out) * (double)CLOCK_S);
+}

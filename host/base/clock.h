@@ -17,4 +17,8 @@ void clock_text(char out[CLOCK_TEXT_SIZE]);
 
 uint64_t random_u64(void); /* from the kernel; for seeds and names */
 
+/* How long to wait, in ns, before trying again for the `attempt`th time, from 1: first_s, twice that, and so on up to max_s, of
+ * which a random part up to one half is left out, so that many do not come back at once. */
+int64_t backoff_ns(unsigned attempt, double first_s, double max_s);
+
 #endif

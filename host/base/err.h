@@ -20,7 +20,8 @@
     X(ERR_CANCELLED, -8, "cancelled", true)              \
     X(ERR_TIMEOUT, -9, "timeout", true)                  \
     X(ERR_STORAGE, -10, "storage_failed", true)          \
-    X(ERR_INTERNAL, -11, "internal", true)
+    X(ERR_INTERNAL, -11, "internal", true)               \
+    X(ERR_TOO_LARGE, -12, "too_large", false)
 
 enum err_code {
     ERR_NONE = 0,

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <openssl/evp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,20 @@ void str_printf(struct str *s, const char *format, ...)
     va_start(args, format);
     str_vprintf(s, format, args);
     va_end(args);
+}
+
+void str_append_base64(struct str *s, const void *data, size_t len)
+{
+    enum { BLOCK = 3 << 20 }; /* whole groups, far below what OpenSSL's int can count */
+    const unsigned char *from = data;
+    reserve(s, (len + 2) / 3 * 4);
+    while (len) {
+        size_t step = len < BLOCK ? len : BLOCK;
+        int made = EVP_EncodeBlock((unsigned char *)s->data + s->len, from, (int)step);
+        s->len += (size_t)made;
+        from += step;
+        len -= step;
+    }
 }
 
 const char *str_text(const struct str *s)

@@ -23,6 +23,9 @@ char *str_take(struct str *s);             /* the text, owned by the caller; `s`
 void str_clear(struct str *s);             /* empty, keeps the memory */
 void str_finish(struct str *s);
 
+/* Appends base64 with padding, without line ends. */
+void str_append_base64(struct str *s, const void *data, size_t len);
+
 /* An owned copy of a formatted text. */
 __attribute__((format(printf, 1, 2))) char *str_format(const char *format, ...);
 

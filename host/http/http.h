@@ -1,0 +1,136 @@
+/* HTTP both ways: requests over libcurl, and a server over libmicrohttpd. Knows no jobs, no RunPod and no audio.
+ *
+ *     http_client_start -> http_client_poll (transfers; calls `done`) -> ...      one thread, many requests
+ *     http_fetch                                                                  one guarded download, blocking
+ *     http_server_start -> (a request arrives) handle -> http_exchange_answer     now or later, from any thread
+ *
+ * Proxies of the environment (http_proxy, https_proxy, no_proxy) are used by a client and never by http_fetch: behind a
+ * proxy the address that a URL leads to cannot be checked.
+ */
+#ifndef HTTP_H
+#define HTTP_H
+
+#include "base/base.h"
+
+#include <stdatomic.h>
+
+/* --- Client ---------------------------------------------------------------------------------------------- */
+
+#define HTTP_RESPONSE_BYTES_MAX (64u << 20) /* by default */
+#define HTTP_REDIRECTS_MAX 5
+
+struct
+    http_client;  /* a loop of one thread: every function but http_client_wake is for that thread */
+struct http_call; /* one request in flight; gone when `done` was called or it was cancelled */
+
+struct http_request {
+    const char *method;         /* "GET", "POST", "PUT" ... */
+    const char *url;            /* http or https */
+    const char *const *headers; /* "Name: value", ends with NULL; NULL: none */
+    const void *body;           /* borrowed until `done` or http_call_cancel; NULL: none */
+    size_t body_len;
+    double connect_timeout_s; /* 0: 10 */
+    double timeout_s;         /* of the whole exchange; 0: none */
+    size_t response_max;      /* 0: HTTP_RESPONSE_BYTES_MAX; a longer answer is a failure */
+};
+
+struct http_response {
+    int status;     /* 0: there is no whole answer, err says why (ERR_TIMEOUT, else ERR_INTERNAL) */
+    struct err err; /* names the host at most: never the path, the query or a header */
+    struct str body;
+    char content_type[128]; /* without parameters, in lower case; "" when there is none */
+    double
+        retry_after_s; /* the header's, as a number of seconds also when it was a date; -1: none */
+    int64_t date_unix_s; /* the Date header: the clock of the server; 0: none */
+};
+
+/* The agent string goes with every request. NULL when libcurl cannot start. */
+struct http_client *http_client_create(const char *user_agent);
+/* Starts a request; `done` is called from http_client_poll, exactly once unless it is cancelled. What `request` points to
+ * is copied, but for the body. `response` is the callee's for the call (it may take the body with str_take). Follows
+ * redirects, https to https only, without sending Authorization to another host. Sends no Expect. NULL with `err` when the
+ * URL is none. */
+struct http_call *http_client_start(struct http_client *client, const struct http_request *request,
+                                    void (*done)(struct http_response *response, void *arg),
+                                    void *arg, struct err *err);
+/* Ends it without calling `done`. */
+void http_call_cancel(struct http_call *call);
+/* True once the first byte of an answer has arrived. */
+bool http_call_is_answered(const struct http_call *call);
+/* Lets transfers run and calls `done` for those that ended, until something ended, somebody called http_client_wake, or
+ * `deadline` (clock_now; in the past: looks once without waiting). */
+void http_client_poll(struct http_client *client, int64_t deadline);
+/* Ends the present or next http_client_poll. [any] thread, and signal handlers. */
+void http_client_wake(struct http_client *client);
+/* Drops every connection, since they may be dead without our knowing: calls in flight end with status 0. */
+void http_client_reconnect(struct http_client *client);
+/* Cancels what is in flight; takes NULL. */
+void http_client_destroy(struct http_client *client);
+
+/* Sends one request and waits for its answer, which is the caller's; for threads that may block. Any method; no
+ * redirects, no retries. `stop` as in http_fetch. 0 when there is a whole answer, whatever its status; else response->err's
+ * code, which may also be ERR_CANCELLED, or ERR_INVALID for a wrong URL. [any] */
+int http_send(const struct http_request *request, const char *user_agent, const atomic_int *stop,
+              struct http_response *response);
+
+/* --- Fetching what a stranger named ------------------------------------------------------------------------- */
+
+struct http_fetch {
+    const char *url;
+    size_t bytes_max;
+    double timeout_s;       /* of the whole, redirects included */
+    bool allow_private;     /* also loopback, link-local, private and otherwise special addresses */
+    const atomic_int *stop; /* not 0: gives up with ERR_CANCELLED; NULL: never */
+};
+
+/* Downloads a URL that a job named. http and https only; every address is checked when it is connected to, so neither
+ * a name that resolves to two addresses nor a redirect leads inside; no credentials in the URL. A refused or failed
+ * download is ERR_INVALID (ERR_TIMEOUT, ERR_CANCELLED), with the host in the message but not the path or query, which may
+ * hold a signature. */
+int http_fetch(const struct http_fetch *fetch, struct str *body, struct err *err);
+
+/* Is this address one that strangers may send us to: global unicast, also inside IPv4-mapped, NAT64 and 6to4 forms. */
+struct sockaddr;
+bool http_address_is_public(const struct sockaddr *address);
+
+/* --- Server -------------------------------------------------------------------------------------------------- */
+
+struct http_server;
+struct http_exchange; /* one request and its answer */
+
+struct http_server_options {
+    const char *host; /* "localhost", "0.0.0.0", "::" ... */
+    uint16_t port;    /* 0: any free one */
+    size_t body_max;  /* of a request: above it the answer is 413 */
+    double
+        timeout_s; /* of a connection on which nothing moves; an exchange that waits for its answer is not idle */
+    uint32_t connections_max;
+    /* A whole request has arrived. Called from the server's thread: it must not block. */
+    void (*handle)(struct http_exchange *exchange, void *arg);
+    void *arg;
+};
+
+/* Serves from one thread of its own (epoll, no thread per connection). ERR_INVALID when the address cannot be bound. */
+int http_server_start(const struct http_server_options *options, struct http_server **server,
+                      struct err *err);
+uint16_t http_server_port(const struct http_server *server);
+/* Takes no more connections; answers that are under way go out within `grace_s`. Every exchange has to be answered before or
+ * during this, else its watcher is told that the client is gone. Frees; takes NULL. */
+void http_server_stop(struct http_server *server, double grace_s);
+
+/* What was asked; borrowed until the answer. NULL: absent. */
+const char *http_exchange_method(const struct http_exchange *exchange);
+const char *
+http_exchange_path(const struct http_exchange *exchange); /* percent-decoded, without query */
+const char *http_exchange_query(const struct http_exchange *exchange, const char *name);
+const char *http_exchange_header(const struct http_exchange *exchange, const char *name);
+const struct str *http_exchange_body(const struct http_exchange *exchange);
+/* Answers, exactly once, inside `handle` or later from any thread; then the exchange is gone. `headers`: as a
+ * request's; NULL: none. Takes the text of `body` over, which is empty then. */
+void http_exchange_answer(struct http_exchange *exchange, int status, const char *content_type,
+                          const char *const *headers, struct str *body);
+/* `gone` is called, once, from a thread of the server, when the client closes its connection before the answer; the exchange
+ * still has to be answered, to nobody. Not called any more once http_exchange_answer has begun. */
+void http_exchange_watch(struct http_exchange *exchange, void (*gone)(void *arg), void *arg);
+
+#endif
