@@ -78,19 +78,28 @@ static void models_read(struct reader *r, const struct yaml_node *models)
 static void root_read(struct reader *r, const struct yaml_node *root)
 {
     struct manifest *m = r->m;
-    const struct yaml_node *paths = yaml_get(root, "paths"), *host = yaml_get(root, "host");
+    const struct {
+        const struct section *section;
+        void *base;
+    } sections[] = {
+        [PART_PATHS] = {&manifest_paths_section, &m->paths},
+        [PART_HOST] = {&manifest_host_section, &m->host},
+        [PART_STORAGE] = {&manifest_storage_section, &m->storage},
+        [PART_WORKER] = {&manifest_worker_section, &m->worker},
+    };
     const struct yaml_node *models = models_find(r, root);
     struct manifest_private *own = m->private_parts;
     own->parts = mem_alloc_array(PART_MODELS + models->count, sizeof(*own->parts));
     own->part_count = PART_MODELS;
     part_init(&own->parts[PART_ROOT], &manifest_root_section, mem_copy_string(""), m, root);
-    part_init(&own->parts[PART_PATHS], &manifest_paths_section, mem_copy_string("paths"), &m->paths,
-              paths ? paths : root);
-    part_init(&own->parts[PART_HOST], &manifest_host_section, mem_copy_string("host"), &m->host,
-              host ? host : root);
     part_read(r, &own->parts[PART_ROOT], root);
-    part_read(r, &own->parts[PART_PATHS], paths);
-    part_read(r, &own->parts[PART_HOST], host);
+    for (size_t i = PART_PATHS; i < PART_MODELS; i++) {
+        const char *name = sections[i].section->name;
+        const struct yaml_node *map = yaml_get(root, name);
+        part_init(&own->parts[i], sections[i].section, mem_copy_string(name), sections[i].base,
+                  map ? map : root);
+        part_read(r, &own->parts[i], map);
+    }
     models_read(r, models);
     m->jobs = yaml_get(root, "jobs");
     if (m->jobs && m->jobs->kind != YAML_LIST)

@@ -36,6 +36,32 @@ struct manifest_host {
     double cancel_grace_s;  /* a cancelled job that still runs after this is given up; default 10 */
     double drain_s;         /* after SIGTERM, running jobs may take so long; default 30 */
     struct text_list plugin_path; /* absolute; searched after the manifest's folder */
+    bool fetch_private;           /* URLs of jobs may lead to private addresses */
+    double fetch_timeout_s;       /* of a download that a job names */
+    int64_t fetch_mb_max;
+};
+
+/* All NULL, or at least the endpoint and both keys. */
+struct manifest_storage {
+    char *endpoint, *bucket, *region, *access_key, *secret_key, *session_token, *prefix;
+    bool path_style;
+    int64_t url_expires_s;
+};
+
+struct manifest_worker {
+    int64_t inline_chars_max; /* of base64; longer audio is uploaded */
+    int64_t body_bytes_max;   /* of a result; a longer one is never sent */
+    int64_t audio_mb_max;     /* of one job, in memory */
+    bool legacy_fields;
+    double request_s;  /* of one exchange with the platform, long polls apart */
+    double delivery_s; /* a result is tried so long */
+    double progress_s; /* 0: no progress updates */
+    int64_t stream_chunk_bytes;
+    bool stream_aggregate;
+    bool refresh;
+    char *runpod_version;
+    int64_t health_port; /* 0: none */
+    char *health_host;
 };
 
 enum manifest_log_format { LOG_FORMAT_AUTO, LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
@@ -64,6 +90,8 @@ struct manifest {
     char *default_model; /* a model_type or alias of `models`; NULL: none */
     struct manifest_paths paths;
     struct manifest_host host;
+    struct manifest_storage storage;
+    struct manifest_worker worker;
     struct manifest_model *models;
     size_t model_count;                     /* >= 1 */
     const struct yaml_node *jobs;           /* the `jobs:` list, or NULL; checked by who runs it */

@@ -77,7 +77,7 @@ static bool section_choose(struct reader *r, struct setting *s)
     }
     s->part = &parts[PART_ROOT];
     s->key = s->path;
-    for (size_t i = PART_PATHS; i <= PART_HOST; i++) {
+    for (size_t i = PART_PATHS; i < PART_MODELS; i++) {
         size_t len = strlen(parts[i].section->name);
         if (strncmp(s->path, parts[i].section->name, len) == 0 && s->path[len] == '.') {
             s->part = &parts[i];

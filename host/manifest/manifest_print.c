@@ -59,6 +59,8 @@ static cJSON *value_json(const struct part *p, const struct key_spec *spec)
         value = cJSON_Duplicate(*(cJSON *const *)slot, true);
         secrets_hide(value);
         return value;
+    case KEY_SECRET:
+        return *(char *const *)slot ? cJSON_CreateString("***") : NULL;
     default:
         return *(char *const *)slot ? cJSON_CreateString(*(char *const *)slot) : NULL;
     }
@@ -170,10 +172,10 @@ static void yaml_print(const struct manifest *m, struct str *out)
     part_print(&parts[PART_ROOT], "", "", out);
     if (!m->default_model)
         str_puts(out, "# default_model: none\n");
-    str_puts(out, "paths:\n");
-    part_print(&parts[PART_PATHS], "  ", "  ", out);
-    str_puts(out, "host:\n");
-    part_print(&parts[PART_HOST], "  ", "  ", out);
+    for (size_t i = PART_PATHS; i < PART_MODELS; i++) {
+        str_printf(out, "%s:\n", parts[i].section->name);
+        part_print(&parts[i], "  ", "  ", out);
+    }
     str_puts(out, "models:\n");
     for (size_t i = 0; i < m->model_count; i++)
         part_print(&parts[PART_MODELS + i], "  - ", "    ", out);
@@ -208,8 +210,8 @@ static void json_print(const struct manifest *m, struct str *out)
     cJSON_AddStringToObject(root, "file", m->file);
     cJSON_AddStringToObject(root, "dir", m->dir);
     part_to_json(&parts[PART_ROOT], root);
-    part_to_json(&parts[PART_PATHS], cJSON_AddObjectToObject(root, "paths"));
-    part_to_json(&parts[PART_HOST], cJSON_AddObjectToObject(root, "host"));
+    for (size_t i = PART_PATHS; i < PART_MODELS; i++)
+        part_to_json(&parts[i], cJSON_AddObjectToObject(root, parts[i].section->name));
     cJSON *models = cJSON_AddArrayToObject(root, "models");
     for (size_t i = 0; i < m->model_count; i++) {
         cJSON *model = cJSON_CreateObject();

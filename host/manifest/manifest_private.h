@@ -10,6 +10,7 @@
 #define MANIFEST_PATH_SIZE_MAX 4095 /* what Linux takes */
 #define MANIFEST_PLUGIN_PATH_MAX 32
 #define OPTION_NAME_SIZE_MAX 128
+#define MANIFEST_TEXT_SIZE_MAX 1024
 
 enum key_type {
     KEY_NAME,        /* char *: [A-Za-z0-9][A-Za-z0-9._-]* */
@@ -18,6 +19,8 @@ enum key_type {
     KEY_DIR,         /* char *: made absolute by manifest_resolve */
     KEY_DIRS,        /* struct text_list of the same */
     KEY_DEVICE,      /* char * */
+    KEY_TEXT,        /* char *: one line */
+    KEY_SECRET,      /* char *: the same, never shown */
     KEY_BOOL,        /* bool */
     KEY_INT,         /* int64_t */
     KEY_FLOAT,       /* double */
@@ -55,7 +58,7 @@ struct section {
 };
 
 extern const struct section manifest_root_section, manifest_paths_section, manifest_host_section,
-    manifest_model_section;
+    manifest_storage_section, manifest_worker_section, manifest_model_section;
 
 struct place {
     int line, column;
@@ -71,7 +74,8 @@ struct part {
     struct place *places;   /* of each key that stands in the manifest */
 };
 
-enum { PART_ROOT, PART_PATHS, PART_HOST, PART_MODELS }; /* model i is part PART_MODELS + i */
+/* Model i is part PART_MODELS + i. */
+enum { PART_ROOT, PART_PATHS, PART_HOST, PART_STORAGE, PART_WORKER, PART_MODELS };
 
 struct manifest_private {
     struct yaml_doc *doc;

@@ -37,6 +37,18 @@ static bool device_fits(const char *text)
            (digits[0] != '0' || len == 1);
 }
 
+/* Goes into headers and URLs: no control characters. */
+static bool line_fits(const char *text)
+{
+    size_t len = strlen(text);
+    if (len == 0 || len > MANIFEST_TEXT_SIZE_MAX)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return false;
+    return true;
+}
+
 static bool text_fits(enum key_type type, const char *text)
 {
     switch (type) {
@@ -45,6 +57,9 @@ static bool text_fits(enum key_type type, const char *text)
         return name_fits(text);
     case KEY_DEVICE:
         return device_fits(text);
+    case KEY_TEXT:
+    case KEY_SECRET:
+        return line_fits(text);
     default:
         return path_fits(text);
     }
@@ -57,7 +72,9 @@ static void value_wrong(struct reader *r, const char *label, const struct key_sp
     struct str line = {0};
     str_printf(&line, "%s: expected ", label);
     key_expected(spec, &line);
-    if (node->kind == YAML_SCALAR) {
+    if (spec->type == KEY_SECRET) {
+        str_puts(&line, ", got something else (not shown)");
+    } else if (node->kind == YAML_SCALAR) {
         char shown[80];
         cJSON *value = yaml_to_json(node);
         str_printf(&line, ", got %s", json_show(value, shown, sizeof(shown)));

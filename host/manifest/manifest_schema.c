@@ -22,9 +22,9 @@ static const struct key_spec root_keys[] = {
     {"host", KEY_SECTION, .help = "The host itself: log, limits, times."},
     {"models", KEY_LIST, .flags = KEY_REQUIRED, .help = "The models, a list."},
     {"jobs", KEY_LIST, .help = "A list of jobs that `voxhost batch` runs."},
-    {.name = "storage", .type = KEY_UNSUPPORTED},
+    {"storage", KEY_SECTION, .help = "Where results go that are too large to be sent."},
+    {"worker", KEY_SECTION, .help = "`voxhost worker`."},
     {.name = "callbacks", .type = KEY_UNSUPPORTED},
-    {.name = "worker", .type = KEY_UNSUPPORTED},
     {.name = "server", .type = KEY_UNSUPPORTED},
 };
 #undef AT
@@ -67,6 +67,77 @@ static const struct key_spec host_keys[] = {
      .env = "VOXHOST_PLUGIN_PATH",
      .help = "Directories searched for plugins after the manifest's folder (the variable: parted "
              "by colons)."},
+    {"fetch_private", KEY_BOOL, AT(fetch_private), .fallback = "false",
+     .env = "VOXHOST_FETCH_PRIVATE",
+     .help = "URLs of jobs may also lead to private, loopback and other special addresses."},
+    {"fetch_timeout_s", KEY_FLOAT, AT(fetch_timeout_s), .min = 0.1, .max = 600, .fallback = "30",
+     .env = "VOXHOST_FETCH_TIMEOUT_S", .help = "For downloading what a job names by URL."},
+    {"fetch_mb_max", KEY_INT, AT(fetch_mb_max), .min = 1, .max = 1024, .fallback = "64",
+     .env = "VOXHOST_FETCH_MB_MAX", .help = "The largest such download."},
+};
+#undef AT
+
+#define AT(member) .offset = offsetof(struct manifest_storage, member)
+static const struct key_spec storage_keys[] = {
+    {"endpoint", KEY_TEXT, AT(endpoint), .fallback_note = "none: nothing is uploaded",
+     .env = "BUCKET_ENDPOINT_URL",
+     .help = "Of an S3-compatible service: `https://HOST`, or with the bucket in it."},
+    {"bucket", KEY_TEXT, AT(bucket), .fallback_note = "in the endpoint", .env = "BUCKET_NAME",
+     .help = "The bucket; it must exist."},
+    {"region", KEY_TEXT, AT(region), .fallback_note = "by the endpoint", .env = "BUCKET_REGION",
+     .help = "The region that requests are signed for."},
+    {"access_key", KEY_SECRET, AT(access_key), .env = "BUCKET_ACCESS_KEY_ID",
+     .help = "The access key's id."},
+    {"secret_key", KEY_SECRET, AT(secret_key), .env = "BUCKET_SECRET_ACCESS_KEY",
+     .help = "Its secret."},
+    {"session_token", KEY_SECRET, AT(session_token), .env = "BUCKET_SESSION_TOKEN",
+     .help = "With temporary credentials."},
+    {"prefix", KEY_TEXT, AT(prefix), .fallback_note = "none", .env = "BUCKET_PREFIX",
+     .help = "What names of objects begin with, such as `output`."},
+    {"path_style", KEY_BOOL, AT(path_style), .fallback = "true", .env = "BUCKET_PATH_STYLE",
+     .help = "`true`: `HOST/BUCKET/NAME`; `false`: `BUCKET.HOST/NAME`."},
+    {"url_expires_s", KEY_INT, AT(url_expires_s), .min = 1, .max = 604800, .fallback = "604800",
+     .env = "BUCKET_URL_EXPIRES_S", .help = "How long the URL of a result is good."},
+};
+#undef AT
+
+#define AT(member) .offset = offsetof(struct manifest_worker, member)
+static const struct key_spec worker_keys[] = {
+    {"inline_chars_max", KEY_INT, AT(inline_chars_max), .min = 0, .max = 1 << 30,
+     .fallback = "10000000", .env = "VOXHOST_INLINE_CHARS_MAX",
+     .help = "Audio whose base64 is longer is uploaded to `storage`, else the job fails."},
+    {"body_bytes_max", KEY_INT, AT(body_bytes_max), .min = 4096, .max = 1 << 30,
+     .fallback = "18000000", .env = "VOXHOST_BODY_BYTES_MAX",
+     .help = "The largest result that the platform takes (about 20 MB)."},
+    {"audio_mb_max", KEY_INT, AT(audio_mb_max), .min = 1, .max = 64, .fallback = "64",
+     .env = "VOXHOST_AUDIO_MB_MAX", .help = "The largest audio of a job; it is held in memory."},
+    {"legacy_fields", KEY_BOOL, AT(legacy_fields), .fallback = "true",
+     .env = "VOXHOST_LEGACY_FIELDS",
+     .help =
+         "Replies repeat `audio_base64`, `audio_url`, `duration`, `sample_rate` and `job_id` at "
+         "their top, where older clients look."},
+    {"request_s", KEY_FLOAT, AT(request_s), .min = 0.1, .max = 3600, .fallback = "30",
+     .env = "VOXHOST_REQUEST_S",
+     .help = "An exchange with the platform that takes longer has failed; long polls have 100 s."},
+    {"delivery_s", KEY_FLOAT, AT(delivery_s), .min = 1, .max = 86400, .fallback = "600",
+     .env = "VOXHOST_DELIVERY_S", .help = "A result that cannot be delivered is tried so long."},
+    {"progress_s", KEY_FLOAT, AT(progress_s), .min = 0, .max = 3600, .fallback = "1",
+     .env = "VOXHOST_PROGRESS_S", .help = "Between two progress updates of a job; 0: sends none."},
+    {"stream_chunk_bytes", KEY_INT, AT(stream_chunk_bytes), .min = 1, .max = 600000,
+     .fallback = "16384", .env = "VOXHOST_STREAM_CHUNK_BYTES",
+     .help = "A chunk of a stream has at least so many bytes of audio, but for the last."},
+    {"stream_aggregate", KEY_BOOL, AT(stream_aggregate), .fallback = "true",
+     .env = "VOXHOST_STREAM_AGGREGATE",
+     .help = "The result of a stream repeats all its chunks, where they fit."},
+    {"refresh", KEY_BOOL, AT(refresh), .fallback = "false", .env = "VOXHOST_REFRESH",
+     .help = "Ask the platform for a fresh worker after each job (`refresh_worker`)."},
+    {"runpod_version", KEY_TEXT, AT(runpod_version), .fallback = "1.12.0",
+     .env = "VOXHOST_RUNPOD_VERSION", .help = "The SDK version that pings and error reports name."},
+    {"health_port", KEY_INT, AT(health_port), .min = 0, .max = 65535, .fallback = "0",
+     .env = "VOXHOST_HEALTH_PORT",
+     .help = "Serves `/health`, `/ready`, `/ping` and `/metrics` there; 0: nowhere."},
+    {"health_host", KEY_TEXT, AT(health_host), .fallback = "0.0.0.0", .env = "VOXHOST_HEALTH_HOST",
+     .help = "The address of `health_port`."},
 };
 #undef AT
 
@@ -100,6 +171,13 @@ const struct section manifest_paths_section = {
     "paths", "Relative paths start from the manifest's folder.", paths_keys, COUNT(paths_keys)};
 const struct section manifest_host_section = {"host", "The host itself.", host_keys,
                                               COUNT(host_keys)};
+const struct section manifest_storage_section = {
+    "storage",
+    "An S3-compatible service. Results that are too large to be sent go there, and their reply has "
+    "a URL.",
+    storage_keys, COUNT(storage_keys)};
+const struct section manifest_worker_section = {
+    "worker", "`voxhost worker`, which serves a RunPod queue.", worker_keys, COUNT(worker_keys)};
 const struct section manifest_model_section = {"models", "Each entry of the list is one model.",
                                                model_keys, COUNT(model_keys)};
 
@@ -150,6 +228,10 @@ void key_expected(const struct key_spec *spec, struct str *out)
     case KEY_DEVICE:
         str_puts(out, "auto, cpu, cuda or cuda:N");
         break;
+    case KEY_TEXT:
+    case KEY_SECRET:
+        str_printf(out, "one line of at most %d bytes", MANIFEST_TEXT_SIZE_MAX);
+        break;
     case KEY_BOOL:
         str_puts(out, "true or false");
         break;
@@ -184,7 +266,7 @@ void value_free(const struct key_spec *spec, void *slot)
         cJSON_Delete(*(cJSON **)slot);
         *(cJSON **)slot = NULL;
     } else if (spec->type == KEY_NAME || spec->type == KEY_FILE || spec->type == KEY_DIR ||
-               spec->type == KEY_DEVICE) {
+               spec->type == KEY_DEVICE || spec->type == KEY_TEXT || spec->type == KEY_SECRET) {
         free(*(char **)slot);
         *(char **)slot = NULL;
     }

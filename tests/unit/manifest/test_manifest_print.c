@@ -6,7 +6,8 @@
 static void print_shows_every_value_with_its_source(void **state)
 {
     (void)state;
-    const char *environment[] = {"VOXHOST_CACHE=/env", NULL};
+    const char *environment[] = {"VOXHOST_CACHE=/env", "BUCKET_ENDPOINT_URL=https://s3.example",
+                                 "BUCKET_SECRET_ACCESS_KEY=sesame", NULL};
     const char *override = "host.log_level=debug";
     struct manifest *m = parse_with(
         MODEL "    options: {api_key: k1, list: [1, {Token: k2}], text: 'a ${HOMELESS:-b}\"'}\n",
@@ -32,6 +33,28 @@ static void print_shows_every_value_with_its_source(void **state)
         "  cancel_grace_s: 10  # default\n"
         "  drain_s: 30  # default\n"
         "  plugin_path: []  # default\n"
+        "  fetch_private: false  # default\n"
+        "  fetch_timeout_s: 30  # default\n"
+        "  fetch_mb_max: 64  # default\n"
+        "storage:\n"
+        "  endpoint: \"https://s3.example\"  # from environment variable BUCKET_ENDPOINT_URL\n"
+        "  secret_key: \"***\"  # from environment variable BUCKET_SECRET_ACCESS_KEY\n"
+        "  path_style: true  # default\n"
+        "  url_expires_s: 604800  # default\n"
+        "worker:\n"
+        "  inline_chars_max: 10000000  # default\n"
+        "  body_bytes_max: 18000000  # default\n"
+        "  audio_mb_max: 64  # default\n"
+        "  legacy_fields: true  # default\n"
+        "  request_s: 30  # default\n"
+        "  delivery_s: 600  # default\n"
+        "  progress_s: 1  # default\n"
+        "  stream_chunk_bytes: 16384  # default\n"
+        "  stream_aggregate: true  # default\n"
+        "  refresh: false  # default\n"
+        "  runpod_version: \"1.12.0\"  # default\n"
+        "  health_port: 0  # default\n"
+        "  health_host: \"0.0.0.0\"  # default\n"
         "models:\n"
         "  - model_type: flite  # from manifest line 3\n"
         "    aliases: []  # default\n"
