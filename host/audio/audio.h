@@ -1,10 +1,10 @@
 /* From the float PCM that a model writes to an encoded file or stream: checks, resampling, clipping,
  * encoding. And back: decoding a recording. Knows no jobs, models or result names.
  *
- *     sink_open_file | sink_open_stream -> sink_begin(rate, channels) -> sink_write ... -> sink_finish
+ *     sink_open_file | _stream | _writer | _memory -> sink_begin(rate, channels) -> sink_write ... -> sink_finish
  *
- * PCM passes in blocks as it arrives: memory does not grow with the length of the audio. A sink belongs
- * to one thread at a time.
+ * PCM passes in blocks as it arrives: but for sink_open_memory, memory does not grow with the length of the audio. A
+ * sink belongs to one thread at a time.
  */
 #ifndef AUDIO_H
 #define AUDIO_H
@@ -66,6 +66,23 @@ int sink_open_file(const char *path, const struct audio_spec *spec, struct sink 
 /* Encodes onto a descriptor that cannot seek, block by block as PCM arrives. wav: the header says
  * "length unknown" (0xffffffff). The descriptor stays open. */
 int sink_open_stream(int fd, const struct audio_spec *spec, struct sink **sink, struct err *err);
+
+/* Encodes in memory; over `bytes_max` it is ERR_TOO_LARGE. sink_take hands the bytes over after sink_finish. */
+int sink_open_memory(size_t bytes_max, const struct audio_spec *spec, struct sink **sink,
+                     struct err *err);
+void sink_take(struct sink *sink, struct str *bytes);
+
+/* Takes a stream as it is made, in the thread that writes to the sink. */
+struct sink_writer {
+    /* Before the first byte: format, encoding, sample_rate and channels are true. */
+    void (*begin)(const struct audio_info *info, void *arg);
+    /* Takes all, may block; 0, or an errno value that ends the sink. */
+    int (*write)(const void *data, size_t len, void *arg);
+    void *arg;
+};
+/* As sink_open_stream, onto a writer, which is borrowed until sink_destroy. */
+int sink_open_writer(const struct sink_writer *writer, const struct audio_spec *spec,
+                     struct sink **sink, struct err *err);
 
 /* Declares what sink_write will bring; exactly once. */
 int sink_begin(struct sink *sink, uint32_t sample_rate, uint32_t channels, struct err *err);

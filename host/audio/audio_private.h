@@ -13,12 +13,14 @@
 /* The rate that `format` takes for a model's rate: the same, or the next higher that it has. */
 uint32_t audio_rate_for(enum audio_format format, uint32_t model_rate);
 
-/* --- Output: bytes with a position, to a file or a stream --------------------------------------------- */
+/* --- Output: bytes with a position, to a file, a stream or memory --------------------------------------- */
 
 struct output;
 
 int output_open_file(const char *path, struct output **output, struct err *err);
 struct output *output_open_stream(int fd);
+struct output *output_open_writer(const struct sink_writer *writer); /* a stream as well */
+struct output *output_open_memory(size_t bytes_max);
 /* What libsndfile asks of a file. A stream takes a position before what was sent and drops what is
  * written there: headers that an encoder completes at its end. Writes return `len`, or 0 after a failure,
  * which is then kept for output_check. */
@@ -32,6 +34,8 @@ int output_flush(struct output *output, struct err *err);
 /* Writes what is left, and closes a file. */
 int output_finish(struct output *output, uint64_t *bytes, char sha256[DIGEST_HEX_SIZE],
                   struct err *err);
+/* After output_finish on memory: its bytes, the caller's. */
+void output_take(struct output *output, struct str *bytes);
 /* From now on nothing is written. */
 void output_abandon(struct output *output);
 /* Frees; removes a file that was not finished. */

@@ -16,6 +16,7 @@ struct sink {
     enum sink_state state;
     struct audio_spec spec;
     bool stream;
+    const struct sink_writer *writer; /* NULL: none */
     struct output *output;
     struct encoder *encoder;
     struct soxr *resampler; /* NULL: the rates are the same */
@@ -54,6 +55,27 @@ int sink_open_stream(int fd, const struct audio_spec *spec, struct sink **sink, 
     return 0;
 }
 
+int sink_open_writer(const struct sink_writer *writer, const struct audio_spec *spec,
+                     struct sink **sink, struct err *err)
+{
+    *sink = NULL;
+    if (audio_spec_check(spec, err) != 0)
+        return err->code;
+    *sink = sink_create(spec, output_open_writer(writer), true);
+    (*sink)->writer = writer;
+    return 0;
+}
+
+int sink_open_memory(size_t bytes_max, const struct audio_spec *spec, struct sink **sink,
+                     struct err *err)
+{
+    *sink = NULL;
+    if (audio_spec_check(spec, err) != 0)
+        return err->code;
+    *sink = sink_create(spec, output_open_memory(bytes_max), false);
+    return 0;
+}
+
 static int resampler_create(struct sink *sink, struct err *err)
 {
     soxr_error_t reason = NULL;
@@ -68,6 +90,17 @@ static int resampler_create(struct sink *sink, struct err *err)
     return 0;
 }
 
+/* What is known before the end. */
+static struct audio_info info_of(const struct sink *sink)
+{
+    return (struct audio_info){
+        .format = sink->spec.format,
+        .encoding = sink->spec.encoding,
+        .sample_rate = sink->rate_out,
+        .channels = sink->channels,
+    };
+}
+
 static int begin(struct sink *sink, struct err *err)
 {
     if (sink->rate_in != sink->rate_out && resampler_create(sink, err) != 0)
@@ -77,6 +110,10 @@ static int begin(struct sink *sink, struct err *err)
                                 .sample_rate = sink->rate_out,
                                 .channels = sink->channels,
                                 .stream = sink->stream};
+    if (sink->writer) {
+        struct audio_info info = info_of(sink);
+        sink->writer->begin(&info, sink->writer->arg);
+    }
     if (encoder_create(&spec, sink->output, &sink->encoder, err) != 0)
         return err->code;
     return output_flush(sink->output, err);
@@ -186,14 +223,9 @@ static int finish(struct sink *sink, struct audio_info *info, struct err *err)
         return err->code;
     if (encoder_close(sink->encoder, err) != 0)
         return err->code;
-    *info = (struct audio_info){
-        .format = sink->spec.format,
-        .encoding = sink->spec.encoding,
-        .sample_rate = sink->rate_out,
-        .channels = sink->channels,
-        .frames = encoder_frames(sink->encoder),
-        .clipped = encoder_clipped(sink->encoder),
-    };
+    *info = info_of(sink);
+    info->frames = encoder_frames(sink->encoder);
+    info->clipped = encoder_clipped(sink->encoder);
     info->duration_s = (double)info->frames / info->sample_rate;
     return output_finish(sink->output, &info->bytes, info->sha256, err);
 }
@@ -203,6 +235,11 @@ int sink_finish(struct sink *sink, struct audio_info *info, struct err *err)
     if (sink->state != SINK_BEGUN)
         return refuse(sink, "sink_finish", err);
     return settle(sink, finish(sink, info, err), SINK_FINISHED);
+}
+
+void sink_take(struct sink *sink, struct str *bytes)
+{
+    output_take(sink->output, bytes);
 }
 
 void sink_destroy(struct sink *sink)
