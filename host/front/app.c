@@ -1,6 +1,7 @@
 /* What the verbs share; see app.h. */
 #include "front/app.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +116,18 @@ int app_open_models(struct app *app)
     return good ? 0 : EXIT_WRONG_USE;
 }
 
+uint32_t app_concurrency(const struct app *app, int64_t wanted)
+{
+    int64_t sum = 0;
+    if (!wanted)
+        wanted = app->manifest->host.concurrency;
+    for (size_t i = 0; i < app->manifest->model_count; i++)
+        sum += app->manifest->models[i].sessions;
+    if (!wanted)
+        wanted = sum < MANIFEST_CONCURRENCY_MAX ? sum : MANIFEST_CONCURRENCY_MAX;
+    return (uint32_t)wanted;
+}
+
 int app_take_stdout(void)
 {
     int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -145,11 +158,25 @@ void app_complain(const struct err *err)
 
 volatile sig_atomic_t app_signal;
 
+static void (*volatile signal_wake)(void *arg);
+static void *volatile signal_wake_arg;
+
 static void on_signal(int number)
 {
+    int saved = errno;
     if (app_signal)
         _exit(EXIT_SIGNAL + number);
     app_signal = number;
+    if (signal_wake)
+        signal_wake(signal_wake_arg);
+    errno = saved;
+}
+
+void app_wake_on_signal(void (*wake)(void *arg), void *arg)
+{
+    signal_wake = NULL;
+    signal_wake_arg = arg;
+    signal_wake = wake;
 }
 
 void app_catch_signals(void)

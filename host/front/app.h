@@ -47,6 +47,8 @@ int app_open(struct app *app, const struct app_arguments *arguments);
 /* Opens the plugins of all models, loads nothing. Prints every wrong load option and job default to stderr.
  * 0, or the exit code; the models are there in both cases. */
 int app_open_models(struct app *app);
+/* Jobs at the same time: `wanted`, where it is not 0, else host.concurrency, else all sessions of all models. */
+uint32_t app_concurrency(const struct app *app, int64_t wanted);
 /* A descriptor of standard output for us alone; what plugins and their libraries print there goes to standard error from
  * now on, so that it spoils neither audio nor JSON. Before any plugin is opened. */
 int app_take_stdout(void);
@@ -63,6 +65,9 @@ const char *app_getenv(const char *name, void *arg);
 
 /* 0, or the first of SIGINT and SIGTERM that arrived; a second one ends the process at once. */
 extern volatile sig_atomic_t app_signal;
+/* `wake` is called from the handler: it must be async-signal-safe. NULL: nothing. Before app_catch_signals, or while no
+ * signal can come. */
+void app_wake_on_signal(void (*wake)(void *arg), void *arg);
 /* Installs the handlers (without SA_RESTART, so that a wait for input ends), ignores SIGPIPE. */
 void app_catch_signals(void);
 

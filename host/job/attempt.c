@@ -229,6 +229,7 @@ struct result *attempt_result(const struct job *job)
     result->model_type = mem_copy_string(model_name(job->model));
     result->has_seed = true;
     result->seed = job->seed;
+    result->ticket = job->ticket;
     memcpy(result->hash, job->hash, sizeof(result->hash));
     return result;
 }
@@ -283,10 +284,17 @@ static enum session_fate session_after(const struct attempt *attempt, int32_t co
 static int open_sink(struct attempt *attempt, struct err *err)
 {
     const struct runner_options *runner = attempt->runner;
-    if (!runner->store)
-        return sink_open_stream(runner->stream_fd, &attempt->job->spec, &attempt->sink, err);
+    const struct audio_spec *spec = &attempt->job->spec;
+    if (attempt->job->writer)
+        return sink_open_writer(attempt->job->writer, spec, &attempt->sink, err);
+    if (!runner->store && runner->stream_fd >= 0)
+        return sink_open_stream(runner->stream_fd, spec, &attempt->sink, err);
+    if (!runner->store) {
+        attempt->in_memory = true;
+        return sink_open_memory(runner->memory_max, spec, &attempt->sink, err);
+    }
     attempt->temp = store_temp(runner->store);
-    return sink_open_file(attempt->temp, &attempt->job->spec, &attempt->sink, err);
+    return sink_open_file(attempt->temp, spec, &attempt->sink, err);
 }
 
 /* What stands in results.jsonl for a job that brought the process down: short, since it is made for every job. */
@@ -308,11 +316,15 @@ static int speak(struct attempt *attempt, enum session_fate *fate, struct err *e
     struct vox_voice voice;
     struct vox_error error = {.size = sizeof(error)};
     if (attempt->job->has_voice) {
+        const struct manifest_host *limits = attempt->runner->host;
+        const struct voice_fetch fetch = {limits->fetch_private, limits->fetch_timeout_s,
+                                          (size_t)limits->fetch_mb_max << 20, &attempt->stop};
         int64_t begun = clock_now();
-        if (voice_open(&attempt->job->voice, &clip, &voice, err) != 0)
-            return err->code;
-        attempt->abi.voice = &voice;
+        int opened = voice_open(&attempt->job->voice, &fetch, &clip, &voice, err);
         attempt->voice_ns = clock_now() - begun;
+        if (opened != 0)
+            return opened == ERR_CANCELLED ? stopped(attempt, err) : opened;
+        attempt->abi.voice = &voice;
     }
     const struct vox_entry *entry = model_entry(attempt->job->model);
     struct str record = {0};
@@ -340,6 +352,8 @@ static int finish_sink(struct attempt *attempt, struct result *result, struct er
 {
     int64_t begun = clock_now();
     int code = sink_finish(attempt->sink, &result->audio, err);
+    if (code == 0 && attempt->in_memory)
+        sink_take(attempt->sink, &result->data);
     result->ms.encode = (double)(clock_now() - begun + attempt->sink_ns) / CLOCK_MS;
     if (code != 0)
         return code;
@@ -362,11 +376,15 @@ static int store_subtitle(struct attempt *attempt, enum subtitle_format format,
 {
     const struct job *job = attempt->job;
     struct str text = {0};
+    subtitle_write(format, job->text, attempt->words, attempt->word_count, &text);
+    if (!attempt->temp) {
+        result->subtitle_texts[format] = str_take(&text);
+        return 0;
+    }
     char *temp = store_temp(attempt->runner->store);
     const char *dot = strrchr(fs_name_of(job->output), '.');
     size_t stem = dot ? (size_t)(dot - job->output) : strlen(job->output);
     char *name = str_format("%.*s.%s", (int)stem, job->output, subtitle_format_names[format]);
-    subtitle_write(format, job->text, attempt->words, attempt->word_count, &text);
     int code = fs_write_file(temp, str_text(&text), text.len, err);
     if (code == 0)
         code = store_commit(attempt->runner->store, temp, name, NULL, err);
@@ -384,11 +402,11 @@ static int store_subtitle(struct attempt *attempt, enum subtitle_format format,
 static int store_all(struct attempt *attempt, struct result *result, struct err *err)
 {
     int code = 0;
-    if (!attempt->temp)
-        return 0;
     for (unsigned i = 0; i < SUBTITLE_FORMAT_COUNT && code == 0; i++)
         if (attempt->job->subtitles & (1u << i))
             code = store_subtitle(attempt, (enum subtitle_format)i, result, err);
+    if (!attempt->temp)
+        return code;
     if (code == 0)
         code = store_commit(attempt->runner->store, attempt->temp, attempt->job->output, NULL, err);
     else

@@ -35,9 +35,14 @@ struct job {
     unsigned subtitles; /* bit set of enum subtitle_format */
     struct option_set options;
     double timeout_s;          /* running time; 0: no limit */
+    bool stream;               /* the caller wants the audio as it is made */
     struct text_list warnings; /* names of older clients and the like */
     char hash
         [DIGEST_HEX_SIZE]; /* of all that decides what the audio will be; names a result of --resume */
+    /* Set by the front end before runner_submit: */
+    uint64_t ticket; /* its own name for the job, not 0; see runner_cancel_job. 0: none */
+    const struct sink_writer
+        *writer; /* takes the audio; borrowed until the result. NULL: as the runner's options say */
 };
 
 /* What a job is read against. */
@@ -46,6 +51,7 @@ struct job_context {
     const struct manifest *manifest;
     const char *base_dir; /* text_file and voice paths start here; NULL: jobs may not name files */
     const char *default_id; /* for a job without one */
+    bool may_stream;        /* else a job that asks for it is refused */
     bool loose;             /* CSV and YAML: numbers may be text, and text look like a number */
 };
 
@@ -70,9 +76,14 @@ struct result {
     struct err err;   /* code ERR_NONE: ok */
     bool has_seed;
     int64_t seed;
-    char *path; /* of the audio, relative to the store; NULL: none */
+    uint64_t ticket;   /* the job's */
+    char *path;        /* of the audio, relative to the store; NULL: none */
+    char *url;         /* where the audio can be fetched; NULL: nowhere */
+    struct str data;   /* the audio itself, when it went to memory */
+    struct str base64; /* the same for JSON, when a front end answers with it */
     struct audio_info audio;
-    struct text_list subtitles; /* relative paths */
+    struct text_list subtitles;                  /* relative paths */
+    char *subtitle_texts[SUBTITLE_FORMAT_COUNT]; /* when they went to memory; NULL: not asked for */
     struct audio_word *words;
     size_t word_count;
     struct text_list warnings;
@@ -86,8 +97,10 @@ struct result {
 
 /* A result for a job that was refused; `id` NULL: a record in which no job could be seen, known by its number. */
 struct result *result_refused(const char *id, uint64_t record, const struct err *err);
-/* Appends the result as one JSON object without a line end. */
+/* Appends the result as one JSON object without a line end. `data` is left out. */
 void result_write(const struct result *result, struct str *out);
+/* The same members without the braces, for whoever has more to say in the same object. */
+void result_write_members(const struct result *result, struct str *out);
 /* Seconds of work per second of audio; 0 when there is no audio. */
 double result_rtf(const struct result *result);
 void result_destroy(struct result *result);
@@ -108,7 +121,8 @@ struct runner_options {
     const struct manifest_host *host; /* limits and times */
     const struct log *log;
     struct store *store;  /* where audio goes; NULL: stream_fd */
-    int stream_fd;        /* the audio of the one job goes here as it is made */
+    int stream_fd;        /* the audio of the one job goes here as it is made; -1: memory */
+    size_t memory_max;    /* of one audio in memory */
     uint32_t concurrency; /* jobs at the same time, >= 1 */
     /* Takes a result, from a worker's thread; several at the same time. */
     void (*done)(struct result *result, void *arg);
@@ -130,8 +144,11 @@ void runner_cancel(struct runner *runner);
 /* Asks what runs to end and waits until all is answered. False when a plugin hangs where the watchdog cannot answer
  * for it (open, close, a write that blocks): then the process should end by _exit, without runner_destroy. */
 bool runner_stop(struct runner *runner);
-/* How far the jobs that run are, as their plugins say, added up: 1.0 is one whole job. */
-double runner_progress(struct runner *runner);
+/* Asks one job to end: one that waits is answered with ERR_CANCELLED at once (by this thread), one that runs as soon as
+ * its plugin looks. False when there is no such job. */
+bool runner_cancel_job(struct runner *runner, uint64_t ticket);
+/* How far a job is, 0 to 1, as its plugin says; negative when it does not run. */
+double runner_job_progress(struct runner *runner, uint64_t ticket);
 /* Ends the workers and frees. False when a plugin never came back: then the process should end by _exit. */
 bool runner_destroy(struct runner *runner);
 

@@ -15,7 +15,7 @@ const struct field_spec job_fields[FIELD_COUNT] = {
                          "a UTF-8 file with the text, from the job file's folder"},
     [FIELD_VOICE] =
         {"voice", TYPE_TEXT, 0, 0, NULL, 0, "the model's own",
-         "a speaker of the model, a NAME in paths.voices, a recording's path, or base64"},
+         "a speaker of the model, a NAME in paths.voices, a recording's path or URL, or base64"},
     [FIELD_VOICE_TEXT] = {"voice_text", TYPE_TEXT, 0, 0, NULL, 0, "the .txt beside the recording",
                           "what is said in the recording"},
     [FIELD_LANGUAGE] = {"language", TYPE_TEXT, 0, 0, NULL, 0, "the model's own", "a BCP 47 tag"},
@@ -36,6 +36,8 @@ const struct field_spec job_fields[FIELD_COUNT] = {
                           "subtitle files to write beside the audio"},
     [FIELD_TIMEOUT_S] = {"timeout_s", TYPE_NUMBER, 0, 86400, NULL, 0, "host.job_timeout_s",
                          "how long the job may run; 0: no limit"},
+    [FIELD_STREAM] = {"stream", TYPE_BOOL, 0, 0, NULL, 0, "false",
+                      "send the audio piece by piece as it is made; in `voxhost worker`"},
     [FIELD_OPTIONS] = {"options", TYPE_OPTIONS, 0, 0, NULL, 0,
                        "the manifest's defaults, then the plugin's",
                        "the model's own options, as `voxhost plugins` lists them"},
@@ -56,7 +58,7 @@ const struct field_alias job_aliases[JOB_ALIAS_COUNT] = {
 
 static void write_fields(struct str *out)
 {
-    static const char *const types[] = {"text", "integer", "number", "list", "object"};
+    static const char *const types[] = {"text", "integer", "number", "boolean", "list", "object"};
     str_puts(out, "| field | type | default | what it is |\n|---|---|---|---|\n");
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         const struct field_spec *spec = &job_fields[i];
@@ -97,10 +99,10 @@ static const char result_text[] =
     "`record` is its number |\n"
     "| `status` | `ok` or `error` |\n"
     "| `seed` | the seed that was used |\n"
-    "| `audio` | `path` (inside the output folder), `format`, `encoding`, `sample_rate`, "
-    "`channels`, `duration_s`, "
-    "`bytes`, `sha256` |\n"
+    "| `audio` | `path` (inside the output folder), or in a worker `base64` or `url`; `format`, "
+    "`encoding`, `sample_rate`, `channels`, `duration_s`, `bytes`, `sha256` |\n"
     "| `subtitles` | paths of the files that `timestamps` asked for |\n"
+    "| `subtitle_texts` | in a worker: what would stand in them, by format |\n"
     "| `words` | `word`, `start_s`, `end_s`, and the bytes `text_begin`..`text_end` of the job's "
     "text |\n"
     "| `warnings` | what the caller should know |\n"
@@ -112,7 +114,23 @@ static const char result_text[] =
     "| `line` | of the job file |\n"
     "| `crashed` | true when the job's plugin brought the process down: `--resume` does not try "
     "the same job again |\n\n"
-    "Error codes, the same in every front end:\n\n| code | retry? |\n|---|---|\n";
+    "## What `voxhost worker` answers\n\n"
+    "The final body that the platform gets, and clients see as `output` and `error`:\n\n"
+    "| member | what it is |\n|---|---|\n"
+    "| `output` | the result above. Older clients find there as well (`worker.legacy_fields`): "
+    "`audio_base64`, `audio_url`, `duration`, `sample_rate`, `job_id`; on failure `error_code` and "
+    "`error_field` |\n"
+    "| `error` | on failure only: a string that holds the JSON object `error_type`, "
+    "`error_message`, `error_traceback` (where), `hostname`, `worker_id`, `runpod_version`, "
+    "`error_code`, `error_field` |\n"
+    "| `stopPod` | true with `worker.refresh` |\n\n"
+    "While a job runs, `output` is `{\"progress\": 0.25}`. A job with `stream` sends chunks: "
+    "`index`, `audio_base64`, `format`, `encoding`, `sample_rate`, `channels`; the last chunk is "
+    "the "
+    "result, without audio. The decoded chunks, one after the other, are one audio stream of the "
+    "format (`pcm`: samples alone; `wav`: a header of unknown length first). Its final `output` is "
+    "the list of all chunks, or `[]` where they do not fit or `worker.stream_aggregate` is off.\n\n"
+    "## Error codes\n\nThe same in every front end:\n\n| code | retry? |\n|---|---|\n";
 
 void job_reference(struct str *out)
 {

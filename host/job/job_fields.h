@@ -21,11 +21,12 @@ enum field {
     FIELD_OUTPUT,
     FIELD_TIMESTAMPS,
     FIELD_TIMEOUT_S,
+    FIELD_STREAM,
     FIELD_OPTIONS,
     FIELD_COUNT,
 };
 
-enum field_type { TYPE_TEXT, TYPE_INTEGER, TYPE_NUMBER, TYPE_NAMES, TYPE_OPTIONS };
+enum field_type { TYPE_TEXT, TYPE_INTEGER, TYPE_NUMBER, TYPE_BOOL, TYPE_NAMES, TYPE_OPTIONS };
 
 struct field_spec {
     const char *name;

@@ -446,6 +446,19 @@ static int read_timestamps(const struct given *given, struct job *job, struct er
     return 0;
 }
 
+static int read_stream(const struct given *given, struct job *job, struct err *err)
+{
+    const cJSON *value = given->values[FIELD_STREAM];
+    if (!value)
+        return 0;
+    if (!cJSON_IsBool(value))
+        return wrong(FIELD_STREAM, value, "true or false", err);
+    job->stream = cJSON_IsTrue(value);
+    if (job->stream && !given->context->may_stream)
+        return err_set(err, ERR_UNSUPPORTED, "stream", "unsupported here: audio goes to files");
+    return 0;
+}
+
 static int read_options(const struct given *given, struct job *job, struct err *err)
 {
     return options_check(plugin_job_schema(model_entry(job->model)), given->values[FIELD_OPTIONS],
@@ -497,6 +510,7 @@ static void compute_hash(struct job *job)
     add_text(digest, "voice", job->voice.id);
     add_text(digest, "voice_text", job->voice.transcript);
     add_voice_file(digest, job->voice.path);
+    add_text(digest, "voice_url", job->voice.url);
     add(digest, "voice_bytes", str_text(&job->voice.bytes), job->voice.bytes.len);
     add_text(digest, "output", job->output);
     str_printf(&rest, "%.17g %d %d %u %u", job->speed, (int)job->spec.format,
@@ -519,8 +533,8 @@ int job_parse(const cJSON *json, const struct job_context *context, struct job *
               struct err *err)
 {
     static int (*const readers[])(const struct given *, struct job *, struct err *) = {
-        read_id,      read_model, read_text,       read_voice,   read_language,
-        read_numbers, read_audio, read_timestamps, read_options,
+        read_id,      read_model, read_text,       read_voice,  read_language,
+        read_numbers, read_audio, read_timestamps, read_stream, read_options,
     };
     struct given given = {.context = context};
     struct job *job = mem_alloc(sizeof(*job));

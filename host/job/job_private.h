@@ -25,7 +25,8 @@ struct attempt {
     bool detached;
     bool closed; /* speak returned */
     struct sink *sink;
-    char *temp; /* the sink's file; NULL: a stream */
+    char *temp; /* the sink's file; NULL: a stream or memory */
+    bool in_memory;
     bool begin_called;
     struct err err;   /* the first failure that the plugin caused or met in us */
     int32_t err_code; /* what we answered then */

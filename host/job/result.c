@@ -24,7 +24,7 @@ double result_rtf(const struct result *result)
 
 static void write_key(struct str *out, const char *key)
 {
-    if (out->data[out->len - 1] != '{')
+    if (out->len && out->data[out->len - 1] != '{')
         str_putc(out, ',');
     str_putc(out, '"');
     str_puts(out, key);
@@ -52,7 +52,7 @@ static void write_rounded(struct str *out, const char *key, int decimals, double
     double scaled = number * (double)scales[decimals] + 0.5;
     write_key(out, key);
     if (!(scaled >= 0 && scaled < 9e15)) {
-        str_printf(out, "%.*f", decimals, number);
+        json_write_number(out, number); /* null when it is not finite */
         return;
     }
     uint64_t whole = (uint64_t)scaled / scales[decimals],
@@ -80,6 +80,13 @@ static void write_audio(struct str *out, const struct result *result)
     write_key(out, "audio");
     str_putc(out, '{');
     write_text(out, "path", result->path);
+    write_text(out, "url", result->url);
+    if (result->base64.len) { /* needs no escapes */
+        write_key(out, "base64");
+        str_putc(out, '"');
+        str_append(out, result->base64.data, result->base64.len);
+        str_putc(out, '"');
+    }
     write_text(out, "format", audio_format_names[audio->format]);
     write_text(out, "encoding", audio_encoding_names[audio->encoding]);
     write_integer(out, "sample_rate", audio->sample_rate);
@@ -88,6 +95,23 @@ static void write_audio(struct str *out, const struct result *result)
     write_integer(out, "bytes", audio->bytes);
     write_text(out, "sha256", audio->sha256);
     str_putc(out, '}');
+}
+
+static void write_subtitle_texts(struct str *out, const struct result *result)
+{
+    bool any = false;
+    for (size_t i = 0; i < SUBTITLE_FORMAT_COUNT; i++) {
+        if (!result->subtitle_texts[i])
+            continue;
+        if (!any) {
+            write_key(out, "subtitle_texts");
+            str_putc(out, '{');
+        }
+        write_text(out, subtitle_format_names[i], result->subtitle_texts[i]);
+        any = true;
+    }
+    if (any)
+        str_putc(out, '}');
 }
 
 static void write_words(struct str *out, const struct result *result)
@@ -135,14 +159,14 @@ static void write_error(struct str *out, const struct err *err)
     str_puts(out, err_retryable(err->code) ? "true}" : "false}");
 }
 
-void result_write(const struct result *result, struct str *out)
+void result_write_members(const struct result *result, struct str *out)
 {
     bool ok = result->err.code == ERR_NONE;
-    str_putc(out, '{');
+    write_key(out, "id");
     if (result->id)
-        write_text(out, "id", result->id);
+        json_write_string(out, result->id, strlen(result->id));
     else
-        str_puts(out, "\"id\":null");
+        str_puts(out, "null");
     write_text(out, "status", ok ? "ok" : "error");
     write_text(out, "model_type", result->model_type);
     if (result->has_seed)
@@ -150,6 +174,7 @@ void result_write(const struct result *result, struct str *out)
     if (ok)
         write_audio(out, result);
     write_list(out, "subtitles", &result->subtitles);
+    write_subtitle_texts(out, result);
     write_words(out, result);
     write_list(out, "warnings", &result->warnings);
     if (result->hash[0])
@@ -164,6 +189,12 @@ void result_write(const struct result *result, struct str *out)
         write_integer(out, "line", result->line);
     if (result->record)
         write_integer(out, "record", result->record);
+}
+
+void result_write(const struct result *result, struct str *out)
+{
+    str_putc(out, '{');
+    result_write_members(result, out);
     str_putc(out, '}');
 }
 
@@ -176,7 +207,12 @@ void result_destroy(struct result *result)
     free(result->words);
     text_list_finish(&result->subtitles);
     text_list_finish(&result->warnings);
+    for (size_t i = 0; i < SUBTITLE_FORMAT_COUNT; i++)
+        free(result->subtitle_texts[i]);
+    str_finish(&result->data);
+    str_finish(&result->base64);
     free(result->path);
+    free(result->url);
     free(result->model_type);
     free(result->id);
     free(result);

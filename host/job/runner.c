@@ -21,8 +21,9 @@ struct worker {
     struct runner *runner;
     pthread_t thread;
     /* guarded by the runner's lock */
-    struct queued *queued;   /* what it runs, or NULL */
-    struct attempt *attempt; /* likewise, once it has a session */
+    struct queued *queued;   /* what it took off the queue and has not answered, or NULL */
+    struct attempt *attempt; /* of that, once the watchdog may look at it */
+    bool cancel_asked;       /* before there was an attempt */
     int64_t asked_at;        /* when its attempt was asked to stop; 0: was not */
     bool lost;               /* its plugin did not come back; somebody else took its place */
     bool answered;           /* likewise, and its job was answered for it */
@@ -134,12 +135,14 @@ static void register_attempt(struct worker *worker, struct queued *queued, struc
 {
     struct runner *runner = worker->runner;
     pthread_mutex_lock(&runner->lock);
+    bool cancelled = attempt && (runner->cancelled || worker->cancel_asked);
     worker->queued = queued;
     worker->attempt = attempt;
     worker->asked_at = 0;
-    if (attempt && runner->cancelled)
+    worker->cancel_asked = false;
+    if (cancelled)
         atomic_store(&attempt->stop, STOP_CANCELLED);
-    if (attempt && (attempt->job->timeout_s > 0 || runner->cancelled))
+    if (cancelled || (attempt && attempt->job->timeout_s > 0))
         pthread_cond_signal(&runner->watch);
     pthread_mutex_unlock(&runner->lock);
 }
@@ -169,6 +172,7 @@ static void run(struct worker *worker, struct queued *queued)
     enum session_fate fate;
     int64_t begun = clock_now();
     if (queued->err.code != ERR_NONE) {
+        register_attempt(worker, NULL, NULL);
         answer_with(runner, queued, &queued->err);
         queued_destroy(queued);
         return;
@@ -235,6 +239,7 @@ static void *work(void *arg)
             runner->idle_count--;
             continue;
         }
+        worker->queued = queued;
         start_worker_if_needed(runner);
         pthread_mutex_unlock(&runner->lock);
         run(worker, queued);
@@ -421,23 +426,70 @@ void runner_cancel(struct runner *runner)
     pthread_mutex_unlock(&runner->lock);
 }
 
+/* Takes a job that waits out of the queue, or NULL. With the lock. */
+static struct queued *unqueue(struct runner *runner, uint64_t ticket)
+{
+    for (struct queued **link = &runner->head; *link; link = &(*link)->next) {
+        struct queued *queued = *link;
+        if (queued->job->ticket != ticket)
+            continue;
+        *link = queued->next;
+        if (!*link)
+            runner->tail = link;
+        runner->queued_count--;
+        pthread_cond_broadcast(&runner->room);
+        return queued;
+    }
+    return NULL;
+}
+
+/* The worker that has the job, or NULL. With the lock. */
+static struct worker *worker_of(struct runner *runner, uint64_t ticket)
+{
+    struct worker *worker = runner->workers;
+    while (worker && !(worker->queued && worker->queued->job->ticket == ticket))
+        worker = worker->next;
+    return worker;
+}
+
+bool runner_cancel_job(struct runner *runner, uint64_t ticket)
+{
+    pthread_mutex_lock(&runner->lock);
+    struct queued *queued = unqueue(runner, ticket);
+    struct worker *worker = queued ? NULL : worker_of(runner, ticket);
+    int expected = STOP_NONE;
+    if (worker && worker->attempt)
+        atomic_compare_exchange_strong(&worker->attempt->stop, &expected, STOP_CANCELLED);
+    else if (worker)
+        worker->cancel_asked = true;
+    pthread_cond_signal(&runner->watch);
+    pthread_mutex_unlock(&runner->lock);
+    if (queued) {
+        err_set(&queued->err, ERR_CANCELLED, NULL, "cancelled before it was begun");
+        answer_with(runner, queued, &queued->err);
+        queued_destroy(queued);
+    }
+    return queued || worker;
+}
+
+double runner_job_progress(struct runner *runner, uint64_t ticket)
+{
+    pthread_mutex_lock(&runner->lock);
+    const struct worker *worker = worker_of(runner, ticket);
+    double progress =
+        worker && worker->attempt
+            ? atomic_load_explicit(&worker->attempt->progress_ppm, memory_order_relaxed) / 1e6
+            : -1;
+    pthread_mutex_unlock(&runner->lock);
+    return progress;
+}
+
 bool runner_stop(struct runner *runner)
 {
     enum { LATE_S = 2 }; /* for the watchdog, after the grace that a plugin has */
     int64_t grace = (int64_t)(runner->options.host->cancel_grace_s * CLOCK_S);
     runner_cancel(runner);
     return runner_wait(runner, clock_now() + grace + LATE_S * CLOCK_S);
-}
-
-double runner_progress(struct runner *runner)
-{
-    double sum = 0;
-    pthread_mutex_lock(&runner->lock);
-    for (struct worker *worker = runner->workers; worker; worker = worker->next)
-        if (worker->attempt)
-            sum += atomic_load_explicit(&worker->attempt->progress_ppm, memory_order_relaxed) / 1e6;
-    pthread_mutex_unlock(&runner->lock);
-    return sum;
 }
 
 bool runner_destroy(struct runner *runner)

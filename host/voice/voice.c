@@ -1,6 +1,7 @@
 /* Voices; see voice.h. */
 #include "voice/voice.h"
 
+#include "http/http.h"
 #include "plugin/plugin.h"
 
 #include <openssl/evp.h>
@@ -21,6 +22,18 @@ static const char *find_speaker(const struct vox_entry *entry, const char *name)
     return NULL;
 }
 
+static bool is_url(const char *voice)
+{
+    return strncasecmp(voice, "http://", 7) == 0 || strncasecmp(voice, "https://", 8) == 0;
+}
+
+/* Of a URL only so much is ever shown: the rest may hold a signature. */
+static size_t url_host(const char *url, const char **host)
+{
+    *host = strstr(url, "://") + 3;
+    return strcspn(*host, "/?#");
+}
+
 static int not_found(const char *voice, const struct vox_entry *entry,
                      const struct voice_places *places, struct err *err)
 {
@@ -33,13 +46,16 @@ static int not_found(const char *voice, const struct vox_entry *entry,
     if (entry->capabilities & VOX_CAP_CLONING)
         str_printf(&known, "%sa recording's path, or a NAME.wav in %s", known.len ? ", " : "",
                    places->voices_dir);
-    err_set(err, ERR_VOICE_NOT_FOUND, "voice", "no voice \"%.200s\", expected one of: %s", voice,
-            str_text(&known));
+    size_t len = strlen(voice);
+    if (is_url(voice))
+        len = url_host(voice, &voice);
+    err_set(err, ERR_VOICE_NOT_FOUND, "voice", "no voice \"%.*s\", expected one of: %s",
+            len < 200 ? (int)len : 200, voice, str_text(&known));
     str_finish(&known);
     return ERR_VOICE_NOT_FOUND;
 }
 
-/* --- Inside the job --------------------------------------------------------------------------------------- */
+/* --- Inside the job -------------------------------------------------------------------------- */
 
 static bool looks_like_base64(const char *text)
 {
@@ -80,7 +96,46 @@ static int find_inline(const char *voice, struct voice_ref *ref, struct err *err
     return decode_base64(voice, &ref->bytes, err);
 }
 
-/* --- On disk ---------------------------------------------------------------------------------------------- */
+/* --- By URL ---------------------------------------------------------------------------------- */
+
+static int find_url(const char *voice, struct voice_ref *ref, struct err *err)
+{
+    const char *host;
+    size_t len = url_host(voice, &host);
+    if (strlen(voice) > VOICE_URL_LEN_MAX)
+        return err_set(err, ERR_INVALID, "voice", "the URL is longer than %d bytes",
+                       VOICE_URL_LEN_MAX);
+    if (len == 0)
+        return err_set(err, ERR_INVALID, "voice", "expected a host in the URL");
+    if (memchr(host, '@', len))
+        return err_set(err, ERR_INVALID, "voice", "a URL with a user name is not fetched");
+    ref->id = mem_copy_text(host, len);
+    ref->url = mem_copy_string(voice);
+    return 0;
+}
+
+static int download(const struct voice_ref *ref, const struct voice_fetch *fetch,
+                    struct audio_clip *clip, struct err *err)
+{
+    const struct http_fetch options = {
+        .url = ref->url,
+        .bytes_max = fetch->bytes_max,
+        .timeout_s = fetch->timeout_s,
+        .allow_private = fetch->allow_private,
+        .stop = fetch->stop,
+    };
+    struct str bytes = {0};
+    int result = http_fetch(&options, &bytes, err);
+    if (result == 0) {
+        result = audio_decode_memory(str_text(&bytes), bytes.len, VOICE_SECONDS_MAX, clip, err);
+        if (result != 0)
+            err_prefix(err, "%s", ref->id);
+    }
+    str_finish(&bytes);
+    return result;
+}
+
+/* --- On disk --------------------------------------------------------------------------------- */
 
 static void read_transcript(struct voice_ref *ref)
 {
@@ -131,9 +186,8 @@ static bool find_path(const char *voice, const char *base_dir, struct voice_ref 
 static int find_recording(const char *voice, const struct vox_entry *entry,
                           const struct voice_places *places, struct voice_ref *ref, struct err *err)
 {
-    if (strncasecmp(voice, "http://", 7) == 0 || strncasecmp(voice, "https://", 8) == 0)
-        return err_set(err, ERR_UNSUPPORTED, "voice",
-                       "unsupported: voices by URL; give a path or base64");
+    if (is_url(voice))
+        return find_url(voice, ref, err);
     if (strncasecmp(voice, "data:", 5) == 0 || looks_like_base64(voice))
         return find_inline(voice, ref, err);
     if (!find_in_folder(voice, places->voices_dir, ref) && !find_path(voice, places->base_dir, ref))
@@ -143,7 +197,7 @@ static int find_recording(const char *voice, const struct vox_entry *entry,
     return 0;
 }
 
-/* --- Public ------------------------------------------------------------------------------------------------ */
+/* --- Public ---------------------------------------------------------------------------------- */
 
 int voice_find(const char *voice, const char *voice_text, const struct vox_entry *entry,
                const struct voice_places *places, struct voice_ref *ref, struct err *err)
@@ -184,18 +238,21 @@ void voice_ref_finish(struct voice_ref *ref)
 {
     free(ref->id);
     free(ref->path);
+    free(ref->url);
     free(ref->transcript);
     str_finish(&ref->bytes);
     *ref = (struct voice_ref){0};
 }
 
-int voice_open(const struct voice_ref *ref, struct audio_clip *clip, struct vox_voice *out,
-               struct err *err)
+int voice_open(const struct voice_ref *ref, const struct voice_fetch *fetch,
+               struct audio_clip *clip, struct vox_voice *out, struct err *err)
 {
     int result = 0;
     *clip = (struct audio_clip){0};
     if (ref->path)
         result = audio_decode_file(ref->path, VOICE_SECONDS_MAX, clip, err);
+    else if (ref->url)
+        result = download(ref, fetch, clip, err);
     else if (ref->bytes.len)
         result = audio_decode_memory(ref->bytes.data, ref->bytes.len, VOICE_SECONDS_MAX, clip, err);
     if (result != 0) {

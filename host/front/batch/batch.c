@@ -324,18 +324,6 @@ static int load_models(struct batch *batch)
     return app_signal ? EXIT_SIGNAL + app_signal : exit_code;
 }
 
-static uint32_t concurrency_of(const struct batch *batch)
-{
-    int64_t wanted = batch->arguments.concurrency ? batch->arguments.concurrency
-                                                  : batch->app.manifest->host.concurrency;
-    int64_t sum = 0;
-    for (size_t i = 0; i < batch->app.manifest->model_count; i++)
-        sum += batch->app.manifest->models[i].sessions;
-    return (uint32_t)(wanted                           ? wanted
-                      : sum < MANIFEST_CONCURRENCY_MAX ? sum
-                                                       : MANIFEST_CONCURRENCY_MAX);
-}
-
 /* Before models load, which may take minutes. */
 static int open_store(struct batch *batch)
 {
@@ -380,7 +368,7 @@ static int start_runner(struct batch *batch)
         .log = &batch->app.log,
         .store = batch->store,
         .stream_fd = -1,
-        .concurrency = concurrency_of(batch),
+        .concurrency = app_concurrency(&batch->app, batch->arguments.concurrency),
         .done = take_result,
         .arg = batch,
     };

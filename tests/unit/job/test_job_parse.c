@@ -77,7 +77,7 @@ static void wrong_field_is_named_with_what_was_expected(void **state)
         {"{\"text\":\"a\",\"txet\":1}", "txet", "did you mean \"text\"?", ERR_INVALID},
         {"{\"text\":\"a\",\"nfe_step\":1}", "nfe_step", "under \"options\"", ERR_INVALID},
         {"{\"text\":\"a\",\"voice\":\"bob\"}", "voice", "low, high", ERR_VOICE_NOT_FOUND},
-        {"{\"text\":\"a\",\"voice\":\"http://x/y.wav\"}", "voice", "unsupported", ERR_UNSUPPORTED},
+        {"{\"text\":\"a\",\"voice\":\"http://a:b@x/y.wav\"}", "voice", "user name", ERR_INVALID},
         {"{\"text\":\"a\",\"voice_text\":\"x\"}", "voice_text", "without a voice", ERR_INVALID},
         {"{\"text\":\"a\",\"language\":\"fr\"}", "language", "does not speak \"fr\"",
          ERR_UNSUPPORTED},

@@ -10,6 +10,7 @@ struct run {
     pthread_mutex_t lock;
     struct result *results[RESULTS_MAX]; /* in the order in which they came */
     size_t count;
+    uint64_t submitted; /* the ticket of the last job */
 };
 
 static const volatile sig_atomic_t never;
@@ -53,6 +54,7 @@ static void submit(struct run *run, const char *text)
     struct err err = {0};
     if (parse_job(&run->f, text, false, &job, &err) != 0)
         fail_msg("%s: %s", text, err.message);
+    job->ticket = ++run->submitted;
     assert_int_equal(runner_submit(run->runner, job, 0, &never), 0);
 }
 
@@ -210,7 +212,7 @@ static void cancelled_and_dropped_jobs_are_all_accounted_for(void **state)
     submit(&run, "{\"id\":\"a\",\"text\":\"hello\",\"options\":{\"sleep_ms\":60000}}");
     submit(&run, "{\"id\":\"b\",\"text\":\"hello\"}");
     submit(&run, "{\"id\":\"c\",\"text\":\"hello\"}");
-    while (runner_progress(run.runner) == 0 &&
+    while (runner_job_progress(run.runner, 1) <= 0 &&
            !runner_wait(run.runner, clock_now() + 10 * CLOCK_MS))
         ;
     assert_int_equal(runner_drop_queued(run.runner), 2);
@@ -218,6 +220,92 @@ static void cancelled_and_dropped_jobs_are_all_accounted_for(void **state)
     wait_for_all(&run);
     assert_int_equal(run.count, 1);
     assert_int_equal(run.results[0]->err.code, ERR_CANCELLED);
+    run_close(&run);
+}
+
+static void cancelling_one_job_leaves_the_others(void **state)
+{
+    struct run run;
+    (void)state;
+    run_open(&run, "{model_type: tone, plugin: %P/tone.so, sessions: 2}", "", 2);
+    submit(&run, "{\"id\":\"long\",\"text\":\"hello\",\"options\":{\"sleep_ms\":60000}}");
+    submit(&run, "{\"id\":\"other\",\"text\":\"hello\",\"options\":{\"sleep_ms\":300}}");
+    submit(&run, "{\"id\":\"waits\",\"text\":\"hello\",\"options\":{\"sleep_ms\":60000}}");
+    assert_true(runner_cancel_job(run.runner, 3)); /* answered before this returns */
+    assert_int_equal(result_of(&run, "waits")->err.code, ERR_CANCELLED);
+    assert_true(runner_cancel_job(run.runner, 1));
+    assert_false(runner_cancel_job(run.runner, 3));
+    assert_false(runner_cancel_job(run.runner, 99));
+    wait_for_all(&run);
+    assert_int_equal(run.count, 3);
+    assert_int_equal(result_of(&run, "long")->err.code, ERR_CANCELLED);
+    assert_int_equal(result_of(&run, "long")->ticket, 1);
+    assert_int_equal(result_of(&run, "other")->err.code, ERR_NONE);
+    assert_true(runner_job_progress(run.runner, 2) < 0);
+    run_close(&run);
+}
+
+/* Between the queue and the session, where there is no attempt yet, a cancel must not get lost. */
+static void a_job_is_cancelled_at_any_moment(void **state)
+{
+    enum { COUNT = RESULTS_MAX };
+    struct run run;
+    (void)state;
+    run_open(&run, "{model_type: tone, plugin: %P/tone.so, sessions: 2}", "", 2);
+    for (unsigned i = 1; i <= COUNT; i++) {
+        char *job =
+            str_format("{\"id\":\"j%u\",\"text\":\"hello\",\"options\":{\"sleep_ms\":60000}}", i);
+        submit(&run, job);
+        free(job);
+        if (i % 3)
+            usleep((i % 7) * 20);
+        runner_cancel_job(run.runner, i);
+    }
+    wait_for_all(&run);
+    assert_int_equal(run.count, COUNT);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(run.results[i]->err.code, ERR_CANCELLED);
+    run_close(&run);
+}
+
+static void audio_stays_in_memory_without_a_store(void **state)
+{
+    struct run run;
+    struct job *job;
+    struct err err = {0};
+    char sha256[DIGEST_HEX_SIZE];
+    (void)state;
+    run_open(&run, "{model_type: tone, plugin: %P/tone.so}", "", 1);
+    assert_true(runner_destroy(run.runner));
+    struct runner_options options = {
+        .models = run.f.models,
+        .host = &run.f.manifest->host,
+        .log = &run.f.log,
+        .stream_fd = -1,
+        .memory_max = 3000,
+        .concurrency = 1,
+        .done = take,
+        .arg = &run,
+    };
+    run.runner = runner_create(&options);
+    submit(&run, "{\"id\":\"small\",\"text\":\"hello\",\"timestamps\":[\"srt\",\"json\"],"
+                 "\"options\":{\"duration_ms\":50}}");
+    submit(&run, "{\"id\":\"large\",\"text\":\"hello\",\"options\":{\"duration_ms\":500}}");
+    wait_for_all(&run);
+    const struct result *small = result_of(&run, "small");
+    assert_int_equal(small->err.code, ERR_NONE);
+    assert_int_equal(small->data.len, 44 + 2 * 1200);
+    assert_int_equal(small->audio.bytes, small->data.len);
+    assert_memory_equal(small->data.data, "RIFF", 4);
+    assert_memory_equal(small->data.data + 40, "\x60\x09\0\0", 4); /* the size is true */
+    digest_of(small->data.data, small->data.len, sha256);
+    assert_string_equal(small->audio.sha256, sha256);
+    assert_non_null(strstr(small->subtitle_texts[SUBTITLE_SRT], "hello"));
+    assert_non_null(strstr(small->subtitle_texts[SUBTITLE_JSON], "hello"));
+    assert_null(small->subtitle_texts[SUBTITLE_VTT]);
+    assert_int_equal(result_of(&run, "large")->err.code, ERR_TOO_LARGE);
+    assert_int_equal(parse_job(&run.f, "{\"text\":\"x\",\"stream\":true}", false, &job, &err),
+                     ERR_UNSUPPORTED); /* to files */
     run_close(&run);
 }
 
@@ -233,6 +321,9 @@ int main(void)
         cmocka_unit_test(loading_longer_than_the_limit_is_model_loading),
         cmocka_unit_test(failure_to_load_is_every_jobs_reason),
         cmocka_unit_test(cancelled_and_dropped_jobs_are_all_accounted_for),
+        cmocka_unit_test(cancelling_one_job_leaves_the_others),
+        cmocka_unit_test(a_job_is_cancelled_at_any_moment),
+        cmocka_unit_test(audio_stays_in_memory_without_a_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
