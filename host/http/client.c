@@ -152,7 +152,7 @@ struct http_call *http_client_start(struct http_client *client, const struct htt
                                     void (*done)(struct http_response *response, void *arg),
                                     void *arg, struct err *err)
 {
-    static const struct http_rules rules = {.redirects = true};
+    const struct http_rules rules = {true, request->public_only, request->public_only};
     return http_client_start_by(client, request, &rules, done, arg, err);
 }
 
@@ -338,6 +338,6 @@ int http_client_run(const struct http_request *request, const struct http_rules 
 int http_send(const struct http_request *request, const char *user_agent, const atomic_int *stop,
               struct http_response *response)
 {
-    static const struct http_rules rules = {0};
+    const struct http_rules rules = {false, request->public_only, request->public_only};
     return http_client_run(request, &rules, user_agent, stop, response);
 }

@@ -32,6 +32,7 @@ struct http_request {
     double connect_timeout_s; /* 0: 10 */
     double timeout_s;         /* of the whole exchange; 0: none */
     size_t response_max;      /* 0: HTTP_RESPONSE_BYTES_MAX; a longer answer is a failure */
+    bool public_only;         /* a stranger named the URL: the rules of http_fetch hold */
 };
 
 struct http_response {
@@ -118,19 +119,22 @@ uint16_t http_server_port(const struct http_server *server);
  * during this, else its watcher is told that the client is gone. Frees; takes NULL. */
 void http_server_stop(struct http_server *server, double grace_s);
 
-/* What was asked; borrowed until the answer. NULL: absent. */
+/* What was asked; borrowed until the answer. NULL: absent. A HEAD shows as "GET": its answer loses its body on the way.
+ * Names of headers and of the query are compared without regard to case. */
 const char *http_exchange_method(const struct http_exchange *exchange);
-const char *
-http_exchange_path(const struct http_exchange *exchange); /* percent-decoded, without query */
+/* Percent-decoded, without query. */
+const char *http_exchange_path(const struct http_exchange *exchange);
 const char *http_exchange_query(const struct http_exchange *exchange, const char *name);
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name);
 const struct str *http_exchange_body(const struct http_exchange *exchange);
 /* Answers, exactly once, inside `handle` or later from any thread; then the exchange is gone. `headers`: as a
- * request's; NULL: none. Takes the text of `body` over, which is empty then. */
+ * request's; NULL: none. Takes the text of `body` over, which is empty then. Waits for a `gone` that just runs, so the
+ * caller must not hold a lock that its `gone` takes. */
 void http_exchange_answer(struct http_exchange *exchange, int status, const char *content_type,
                           const char *const *headers, struct str *body);
-/* `gone` is called, once, from a thread of the server, when the client closes its connection before the answer; the exchange
- * still has to be answered, to nobody. Not called any more once http_exchange_answer has begun. */
+/* `gone` is called, once, from a thread of the server, when the client has closed its connection (or its half of it) before the
+ * answer, also when that was before this call; the exchange still has to be answered, to nobody. Not called any more once
+ * http_exchange_answer has returned. */
 void http_exchange_watch(struct http_exchange *exchange, void (*gone)(void *arg), void *arg);
 
 #endif
