@@ -103,8 +103,9 @@ struct http_server_options {
     const char *host; /* "localhost", "0.0.0.0", "::" ... */
     uint16_t port;    /* 0: any free one */
     size_t body_max;  /* of a request: above it the answer is 413 */
-    double
-        timeout_s; /* of a connection on which nothing moves; an exchange that waits for its answer is not idle */
+    /* Of a connection on which nothing moves; a whole request has ten times as long to arrive. An exchange that waits
+     * for its answer is not idle. */
+    double timeout_s;
     uint32_t connections_max;
     /* A whole request has arrived. Called from the server's thread: it must not block. */
     void (*handle)(struct http_exchange *exchange, void *arg);

@@ -291,7 +291,7 @@ static int open_sink(struct attempt *attempt, struct err *err)
         return sink_open_stream(runner->stream_fd, spec, &attempt->sink, err);
     if (!runner->store) {
         attempt->in_memory = true;
-        return sink_open_memory(runner->memory_max, spec, &attempt->sink, err);
+        return sink_open_memory(attempt->job->memory_max, spec, &attempt->sink, err);
     }
     attempt->temp = store_temp(runner->store);
     return sink_open_file(attempt->temp, spec, &attempt->sink, err);

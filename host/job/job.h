@@ -43,6 +43,7 @@ struct job {
     uint64_t ticket; /* its own name for the job, not 0; see runner_cancel_job. 0: none */
     const struct sink_writer
         *writer; /* takes the audio; borrowed until the result. NULL: as the runner's options say */
+    size_t memory_max; /* bytes of the audio, where it goes to memory */
 };
 
 /* What a job is read against. */
@@ -122,7 +123,6 @@ struct runner_options {
     const struct log *log;
     struct store *store;  /* where audio goes; NULL: stream_fd */
     int stream_fd;        /* the audio of the one job goes here as it is made; -1: memory */
-    size_t memory_max;    /* of one audio in memory */
     uint32_t concurrency; /* jobs at the same time, >= 1 */
     /* Takes a result, from a worker's thread; several at the same time. */
     void (*done)(struct result *result, void *arg);

@@ -45,7 +45,7 @@ struct manifest_host {
 struct manifest_storage {
     char *endpoint, *bucket, *region, *access_key, *secret_key, *session_token, *prefix;
     bool path_style;
-    int64_t url_expires_s;
+    int64_t presign_ttl_s;
 };
 
 struct manifest_worker {

@@ -96,8 +96,8 @@ static const struct key_spec storage_keys[] = {
      .help = "What names of objects begin with, such as `output`."},
     {"path_style", KEY_BOOL, AT(path_style), .fallback = "true", .env = "BUCKET_PATH_STYLE",
      .help = "`true`: `HOST/BUCKET/NAME`; `false`: `BUCKET.HOST/NAME`."},
-    {"url_expires_s", KEY_INT, AT(url_expires_s), .min = 1, .max = 604800, .fallback = "604800",
-     .env = "BUCKET_URL_EXPIRES_S", .help = "How long the URL of a result is good."},
+    {"presign_ttl_s", KEY_INT, AT(presign_ttl_s), .min = 1, .max = 604800, .fallback = "3600",
+     .env = "BUCKET_PRESIGN_TTL_S", .help = "How long, in seconds, the URL of a result is good."},
 };
 #undef AT
 

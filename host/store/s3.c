@@ -89,7 +89,8 @@ static int send_upload(const struct upload *u, struct http_response *response)
                                    .body = u->data,
                                    .body_len = u->len,
                                    .timeout_s = TIMEOUT_BASE_S + (double)u->len / BYTES_PER_S_MIN,
-                                   .response_max = ANSWER_BYTES_MAX};
+                                   .response_max = ANSWER_BYTES_MAX,
+                                   .public_only = u->target->public_only};
     int result = http_send(&request, USER_AGENT, u->stop, response);
     free(url);
     free(headers);
@@ -240,7 +241,7 @@ int s3_url(const struct s3_target *target, const char *key, int64_t now_unix_s, 
     if (result == 0) {
         struct s3_signing signing = start_signing(target, &place, "GET", now_unix_s);
         str_printf(url, "%s%s?", place.origin, place.path);
-        s3_sign_url(&signing, token_of(target), target->url_expires_s, url);
+        s3_sign_url(&signing, token_of(target), target->presign_ttl_s, url);
     }
     s3_place_finish(&place);
     return result;

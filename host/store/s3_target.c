@@ -290,9 +290,9 @@ static int check_fields(const struct s3_target *t, struct err *err)
         (strlen(t->region) >= S3_REGION_SIZE || !is_plain(t->region, "-_")))
         return err_set(err, ERR_INVALID, "storage.region",
                        "expected the name of a region, like \"us-east-1\"");
-    if (t->url_expires_s < 1 || t->url_expires_s > S3_URL_EXPIRES_MAX_S)
-        return err_set(err, ERR_INVALID, "storage.url_expires_s", "expected 1 to %d seconds",
-                       S3_URL_EXPIRES_MAX_S);
+    if (t->presign_ttl_s < 1 || t->presign_ttl_s > S3_PRESIGN_TTL_MAX_S)
+        return err_set(err, ERR_INVALID, "storage.presign_ttl_s", "expected 1 to %d seconds",
+                       S3_PRESIGN_TTL_MAX_S);
     return 0;
 }
 

@@ -44,7 +44,7 @@ void store_close(struct store *store);
 /* --- A bucket --------------------------------------------------------------------------------- */
 
 #define S3_BYTES_MAX (64u << 20)    /* of an object: it goes out in one request */
-#define S3_URL_EXPIRES_MAX_S 604800 /* of Signature Version 4: a week */
+#define S3_PRESIGN_TTL_MAX_S 604800 /* of Signature Version 4: a week */
 
 /* Where objects go; borrowed for each call. NULL and "" both mean that a text is absent. */
 struct s3_target {
@@ -58,7 +58,8 @@ struct s3_target {
     const char *session_token; /* of temporary credentials */
     const char *prefix;        /* "results": objects are "results/" and their key */
     bool path_style;           /* the bucket is the first part of the path, not of the host */
-    int64_t url_expires_s;     /* 1 .. S3_URL_EXPIRES_MAX_S */
+    int64_t presign_ttl_s;     /* 1 .. S3_PRESIGN_TTL_MAX_S */
+    bool public_only;          /* a stranger named the endpoint: it must be at a public address */
 };
 
 /* Says what is missing or malformed: ERR_INVALID with the manifest's name ("storage.bucket") as the
@@ -74,7 +75,7 @@ int s3_target_check(const struct s3_target *target, struct err *err);
 int s3_put(const struct s3_target *target, const char *key, const char *content_type,
            const void *data, size_t len, const atomic_int *stop, struct err *err);
 
-/* Appends a URL by which anyone may GET the object until url_expires_s after `now_unix_s`. Asks no
+/* Appends a URL by which anyone may GET the object until presign_ttl_s after `now_unix_s`. Asks no
  * server. Errors as s3_target_check's, and for a bad key. */
 int s3_url(const struct s3_target *target, const char *key, int64_t now_unix_s, struct str *url,
            struct err *err);

@@ -55,6 +55,7 @@ static void submit(struct run *run, const char *text)
     if (parse_job(&run->f, text, false, &job, &err) != 0)
         fail_msg("%s: %s", text, err.message);
     job->ticket = ++run->submitted;
+    job->memory_max = 3000;
     assert_int_equal(runner_submit(run->runner, job, 0, &never), 0);
 }
 
@@ -282,7 +283,6 @@ static void audio_stays_in_memory_without_a_store(void **state)
         .host = &run.f.manifest->host,
         .log = &run.f.log,
         .stream_fd = -1,
-        .memory_max = 3000,
         .concurrency = 1,
         .done = take,
         .arg = &run,

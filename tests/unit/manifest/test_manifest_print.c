@@ -40,7 +40,7 @@ static void print_shows_every_value_with_its_source(void **state)
         "  endpoint: \"https://s3.example\"  # from environment variable BUCKET_ENDPOINT_URL\n"
         "  secret_key: \"***\"  # from environment variable BUCKET_SECRET_ACCESS_KEY\n"
         "  path_style: true  # default\n"
-        "  url_expires_s: 604800  # default\n"
+        "  presign_ttl_s: 3600  # default\n"
         "worker:\n"
         "  inline_chars_max: 10000000  # default\n"
         "  body_bytes_max: 18000000  # default\n"

@@ -27,7 +27,7 @@ static struct s3_target example_target(void)
                               .bucket = "examplebucket",
                               .access_key = ACCESS_KEY,
                               .secret_key = SECRET_KEY,
-                              .url_expires_s = 86400};
+                              .presign_ttl_s = 86400};
 }
 
 /* --- Signatures ------------------------------------------------------------------------------- */
@@ -322,9 +322,9 @@ static void wrong_target_is_named_without_its_secrets(void **state)
         assert_null(strstr(err.message, ACCESS_KEY));
     }
     target = example_target();
-    for (target.url_expires_s = 0; target.url_expires_s <= 604801; target.url_expires_s += 604801) {
+    for (target.presign_ttl_s = 0; target.presign_ttl_s <= 604801; target.presign_ttl_s += 604801) {
         assert_int_equal(s3_target_check(&target, &err), ERR_INVALID);
-        assert_string_equal(err.field, "storage.url_expires_s");
+        assert_string_equal(err.field, "storage.presign_ttl_s");
     }
 }
 
