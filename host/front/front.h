@@ -6,6 +6,7 @@
 
 int verb_speak(int argc, char **argv);
 int verb_batch(int argc, char **argv);
+int verb_worker(int argc, char **argv);
 int verb_plugins(int argc, char **argv);
 int verb_config(int argc, char **argv);
 int verb_doctor(int argc, char **argv);

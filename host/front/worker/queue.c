@@ -1,0 +1,262 @@
+/* The loop of the queue mode; see queue.h and queue_private.h. Each turn: mail from the runner, then whatever can be
+ * started (takes, the stop channel, deliveries), then transfers until something happens.
+ */
+#include "front/worker/queue_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TURN_S 5            /* the loop looks around at least so often */
+#define LOADING_TURN_MS 100 /* while models load, whose failure wakes nobody */
+#define ASLEEP_S 5 /* a turn that is late by more: we were stopped, and connections may be dead */
+#define CLAIM_S 5  /* for a job that can be told why the worker ends */
+#define FLUSH_S 10 /* for results, after the drain's time is over */
+
+/* --- Requests ---------------------------------------------------------------------------------------------------- */
+
+struct http_call *queue_request(struct queue *queue, const struct http_request *request,
+                                void (*done)(struct http_response *response, void *arg), void *arg)
+{
+    const char *headers[QUEUE_HEADERS_MAX + 1] = {NULL};
+    struct http_request complete = *request;
+    struct err err = {0};
+    size_t count = 0;
+    if (queue->authorization)
+        headers[count++] = queue->authorization;
+    for (size_t i = 0; request->headers && request->headers[i] && count < QUEUE_HEADERS_MAX; i++)
+        headers[count++] = request->headers[i];
+    complete.headers = headers;
+    struct http_call *call = http_client_start(queue->client, &complete, done, arg, &err);
+    if (!call)
+        LOG_EVENT(queue->log, LOG_ERROR, "worker", "a request could not be made",
+                  LOG_TEXT("reason", err.message));
+    return call;
+}
+
+void queue_reason(const struct http_response *response, char *text, size_t size)
+{
+    if (response->status)
+        snprintf(text, size, "the platform answered with status %d", response->status);
+    else
+        snprintf(text, size, "%s", response->err.message);
+}
+
+static void wake_client(void *arg)
+{
+    http_client_wake(arg);
+}
+
+/* --- Phases ------------------------------------------------------------------------------------------------------ */
+
+void queue_drain(struct queue *queue, const char *why)
+{
+    double drain_s = queue->manifest->host.drain_s;
+    if (queue->phase == QUEUE_DRAINS)
+        return;
+    queue->phase = QUEUE_DRAINS;
+    queue->phase_ends_at = clock_now() + (int64_t)(drain_s * (double)CLOCK_S);
+    atomic_store(queue->options->stopping, 1);
+    take_abandon(queue);
+    stopper_abandon(queue);
+    LOG_EVENT(queue->log, LOG_INFO, "worker", "no more jobs are taken", LOG_TEXT("reason", why),
+              LOG_NUMBER("jobs_held", queue->held_count), LOG_NUMBER("drain_s", drain_s));
+}
+
+/* A required model that cannot be loaded makes the worker useless. */
+static void watch_models(struct queue *queue)
+{
+    struct models *models = queue->app->models;
+    bool loading = false;
+    for (size_t i = 0; i < models_count(models) && queue->phase == QUEUE_SERVES; i++) {
+        struct model *model = models_at(models, i);
+        struct err why = {0};
+        enum model_state state = model_state(model, &why);
+        loading = loading || state == MODEL_LOADING;
+        if (state != MODEL_FAILED || !model_manifest(model)->required)
+            continue;
+        queue->failure = why;
+        err_prefix(&queue->failure, "required model \"%s\" failed", model_name(model));
+        queue->phase = QUEUE_FAILS;
+        queue->phase_ends_at = queue->now + CLAIM_S * CLOCK_S;
+        LOG_EVENT(queue->log, LOG_ERROR, "worker", "this worker is of no use and ends",
+                  LOG_TEXT("reason", queue->failure.message));
+    }
+    if (loading)
+        queue_wake_at(queue, queue->now + LOADING_TURN_MS * CLOCK_MS);
+}
+
+/* After the drain's time: what still runs is cancelled, and reported as such. */
+static void end_drain(struct queue *queue)
+{
+    if (queue->cancelled)
+        return;
+    queue->cancelled = true;
+    queue->phase_ends_at = queue->now +
+                           (int64_t)(queue->manifest->host.cancel_grace_s * (double)CLOCK_S) +
+                           FLUSH_S * CLOCK_S;
+    dispatch_cancel_all(queue->dispatch);
+}
+
+/* True when all is done. */
+static bool advance_phase(struct queue *queue)
+{
+    if (app_signal)
+        queue_drain(queue, app_signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    if (queue->phase == QUEUE_SERVES)
+        watch_models(queue);
+    if (queue->phase == QUEUE_FAILS && (queue->accepted || queue->now >= queue->phase_ends_at))
+        queue_drain(queue, "a required model failed");
+    if (queue->phase != QUEUE_SERVES)
+        queue_wake_at(queue, queue->phase_ends_at);
+    if (queue->phase != QUEUE_DRAINS)
+        return false;
+    if (!queue->held && !queue->take.call)
+        return true;
+    if (queue->now < queue->phase_ends_at)
+        return false;
+    if (queue->cancelled)
+        return true;
+    end_drain(queue);
+    queue_wake_at(queue, queue->phase_ends_at);
+    return false;
+}
+
+/* --- The loop ---------------------------------------------------------------------------------------------------- */
+
+static void wake_up(struct queue *queue)
+{
+    log_write(queue->log, LOG_INFO, "worker", "this process was stopped for a while: reconnecting",
+              NULL, 0);
+    http_client_reconnect(queue->client);
+    queue->take.next_at = queue->stopper.next_at = 0;
+    queue->take.failures = queue->take.empties = queue->stopper.failures = 0;
+    for (struct held *held = queue->held; held; held = held->next)
+        held->next_at = 0;
+}
+
+static void serve(struct queue *queue)
+{
+    for (;;) {
+        queue->now = clock_now();
+        queue->wake_at = queue->now + TURN_S * CLOCK_S;
+        mail_collect(queue);
+        if (advance_phase(queue))
+            return;
+        take_advance(queue);
+        stopper_advance(queue);
+        for (struct held *held = queue->held, *next; held; held = next) {
+            next = held->next;
+            delivery_advance(held);
+        }
+        http_client_poll(queue->client, queue->wake_at);
+        if (clock_now() > queue->wake_at + ASLEEP_S * CLOCK_S)
+            wake_up(queue);
+    }
+}
+
+static void log_lost(struct queue *queue)
+{
+    for (struct held *held = queue->held; held; held = held->next) {
+        queue->undelivered++;
+        LOG_EVENT(queue->log, LOG_ERROR, "delivery", "ended before its result was delivered",
+                  LOG_TEXT("job", held->id),
+                  LOG_TEXT("state", held->answer ? "result" : "running"));
+    }
+}
+
+/* --- Life ---------------------------------------------------------------------------------------------------------- */
+
+static bool start(struct queue *queue, struct dispatch_options *dispatch)
+{
+    struct heartbeat_options heartbeat = {
+        .settings = queue->settings,
+        .runpod_version = queue->manifest->worker.runpod_version,
+        .log = queue->log,
+        .metrics = queue->metrics,
+    };
+    queue->client = http_client_create(queue->settings->user_agent);
+    if (!queue->client)
+        return false;
+    app_wake_on_signal(wake_client, queue->client);
+    dispatch->answered = mail_answer;
+    dispatch->chunk_ready = mail_chunk;
+    dispatch->arg = queue;
+    queue->dispatch = dispatch_create(dispatch);
+    if (queue->settings->ping_url)
+        queue->heartbeat = heartbeat_start(&heartbeat);
+    else
+        log_write(
+            queue->log, LOG_WARN, "worker",
+            "no pings: RUNPOD_WEBHOOK_PING, RUNPOD_AI_API_KEY and RUNPOD_POD_ID are not all set",
+            NULL, 0);
+    return queue->dispatch && (queue->heartbeat || !queue->settings->ping_url);
+}
+
+static void report_failure(struct queue *queue)
+{
+    struct heartbeat_options options = {
+        .settings = queue->settings,
+        .runpod_version = queue->manifest->worker.runpod_version,
+        .log = queue->log,
+        .metrics = queue->metrics,
+    };
+    struct str reason = {0};
+    str_printf(&reason, "%s: %s", reply_error_type(queue->failure.code), queue->failure.message);
+    if (queue->settings->ping_url)
+        heartbeat_unhealthy(&options, "model_load", reason.data);
+    str_finish(&reason);
+}
+
+/* False when a plugin still runs: then the process has to end at once. */
+static bool finish(struct queue *queue)
+{
+    bool all_back = !queue->dispatch || dispatch_destroy(queue->dispatch);
+    app_wake_on_signal(NULL, NULL);
+    heartbeat_stop(queue->heartbeat);
+    if (!all_back)
+        return false;
+    mail_collect(queue);
+    while (queue->held)
+        held_remove(queue->held);
+    http_client_destroy(queue->client);
+    pthread_mutex_destroy(&queue->lock);
+    free(queue->authorization);
+    free(queue);
+    return true;
+}
+
+int queue_run(struct dispatch_options *dispatch, const struct queue_options *options)
+{
+    struct queue *queue = mem_alloc(sizeof(*queue));
+    int exit_code = EXIT_JOBS_FAILED;
+    queue->options = options;
+    queue->settings = options->settings;
+    queue->app = dispatch->app;
+    queue->manifest = dispatch->app->manifest;
+    queue->log = &dispatch->app->log;
+    queue->reply = dispatch->reply;
+    queue->metrics = options->metrics;
+    queue->held_tail = &queue->held;
+    queue->mail_tail = &queue->mail;
+    queue->running_max =
+        dispatch->concurrency < QUEUE_RUNNING_MAX ? dispatch->concurrency : QUEUE_RUNNING_MAX;
+    if (queue->settings->key)
+        queue->authorization = str_format("Authorization: %s", queue->settings->key);
+    pthread_mutex_init(&queue->lock, NULL);
+    if (start(queue, dispatch)) {
+        serve(queue);
+        log_lost(queue);
+        if (queue->failure.code != ERR_NONE)
+            report_failure(queue);
+        exit_code = queue->failure.code != ERR_NONE || queue->undelivered ? EXIT_JOBS_FAILED
+                                                                          : EXIT_ALL_WELL;
+        log_write(queue->log, LOG_INFO, "worker", "ended", NULL, 0);
+    } else {
+        log_write(queue->log, LOG_ERROR, "worker", "no thread or connection could be started", NULL,
+                  0);
+    }
+    if (!finish(queue))
+        _exit(exit_code);
+    return exit_code;
+}
