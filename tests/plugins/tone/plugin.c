@@ -4,6 +4,7 @@
  *   length   characters x ms_per_char / speed, or duration_ms
  *   pitch    the voice's (speaker, or zero crossings of the recording), raised by 0..1/2 by the seed
  *   order    begin, marks of all words, first block, sleep_ms, the other blocks
+ *   progress after each block; progress_calls times, evenly over the block, where there are many
  *
  * It must not know what becomes of its audio. The model is read only after init, and all that a job
  * changes lies in its session, so sessions run in parallel.
@@ -60,7 +61,8 @@ enum job_option {
     JOB_RATE,
     JOB_CHANNELS,
     JOB_AMPLITUDE,
-    JOB_BLOCK_FRAMES
+    JOB_BLOCK_FRAMES,
+    JOB_PROGRESS_CALLS
 };
 
 static const struct vox_option job_options[] = {
@@ -77,6 +79,8 @@ static const struct vox_option job_options[] = {
                              "peak; above 1 it clips in integer formats", "0.5", 0, 4),
     [JOB_BLOCK_FRAMES] =
         OPTION(VOX_OPTION_INT, "block_frames", "frames per write", "1024", 1, BLOCK_FRAMES_MAX),
+    [JOB_PROGRESS_CALLS] = OPTION(VOX_OPTION_INT, "progress_calls",
+                                  "reports progress so many times for each block", "1", 0, 1000000),
 };
 
 #define SPEAKER(name, text)                                                           \
@@ -275,6 +279,14 @@ static uint32_t fill_block(struct vox_session *session, uint32_t phase, uint32_t
     return phase;
 }
 
+/* `before`, `after`: where the block began and ended, of the whole. */
+static void report_progress(const struct vox_job *job, double before, double after)
+{
+    int64_t calls = job->options[JOB_PROGRESS_CALLS].integer;
+    for (int64_t i = 1; i <= calls; i++)
+        job->progress(job, before + (after - before) * (double)i / (double)calls, "tone");
+}
+
 static int32_t write_tone(struct vox_session *session, const struct vox_job *job, double pitch_hz,
                           uint64_t frames)
 {
@@ -293,8 +305,9 @@ static int32_t write_tone(struct vox_session *session, const struct vox_job *job
         int32_t code = job->write(job, session->block, count);
         if (code != VOX_OK)
             return code;
+        report_progress(job, (double)done / (double)frames,
+                        (double)(done + count) / (double)frames);
         done += count;
-        job->progress(job, (double)done / (double)frames, "tone");
         if (first && sleep_unless_cancelled(job, options[JOB_SLEEP_MS].integer) != VOX_OK)
             return VOX_ECANCELLED;
     }
