@@ -14,4 +14,8 @@ void *mem_resize(void *ptr, size_t count, size_t size) __attribute__((returns_no
 char *mem_copy_text(const char *text, size_t len) __attribute__((returns_nonnull)); /* terminated */
 char *mem_copy_string(const char *text); /* NULL stays NULL */
 
+/* Gives back the pages of code that only the start needed, of this program and of all its libraries: for a process that has
+ * started and goes on for long. What is still used comes back from the page cache when it is touched. */
+void mem_forget_start(void);
+
 #endif

@@ -84,6 +84,9 @@ static void watch_models(struct queue *queue)
     }
     if (loading)
         queue_wake_at(queue, queue->now + LOADING_TURN_MS * CLOCK_MS);
+    if (!loading && !queue->settled)
+        mem_forget_start();
+    queue->settled = queue->settled || !loading;
 }
 
 /* After the drain's time: what still runs is cancelled, and reported as such. */

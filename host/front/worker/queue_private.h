@@ -76,6 +76,7 @@ struct queue {
     int64_t phase_ends_at; /* FAILS and DRAINS */
     bool cancelled;        /* the drain's time is over */
     struct err failure;    /* of the required model */
+    bool settled;          /* the models have been loaded */
     size_t undelivered;    /* results given up */
 
     struct held *held, **held_tail;
