@@ -21,6 +21,7 @@ import wave
 
 from f5.case import f5
 from harness import Bench, Wrong, machine, row
+from worker.case import worker
 
 SENTENCES = 1000
 TONE_JOBS = 20000
@@ -220,8 +221,9 @@ def mapped_objects(command, env):
     return mapped
 
 
-CASES = {case.__name__: case for case in (throughput, overhead, memory, startup, f5)}
-USUAL = [name for name in CASES if name != "f5"]  # that one needs torch, the network once, and a quarter of an hour
+CASES = {case.__name__: case for case in (throughput, overhead, memory, startup, f5, worker)}
+# f5 needs torch, the network once, and a quarter of an hour; worker needs four minutes.
+USUAL = [name for name in CASES if name not in ("f5", "worker")]
 
 
 # --- Program -----------------------------------------------------------------------------------------------
@@ -229,7 +231,7 @@ USUAL = [name for name in CASES if name != "f5"]  # that one needs torch, the ne
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; default: all but f5")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"{', '.join(CASES)}; default: all but f5 and worker")
     parser.add_argument("--build", default="build", type=pathlib.Path, help="the build folder (build)")
     parser.add_argument("--dir", help="where outputs are written; default: /dev/shm where 8 GiB are free, else the "
                                       "build folder")
