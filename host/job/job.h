@@ -66,6 +66,9 @@ void job_destroy(struct job *job); /* takes NULL */
  * caller's; a copy of `default_id` else. */
 char *job_id_of(const cJSON *json, const char *default_id);
 
+/* Is there a field of that name in a job? */
+bool job_has_field(const char *name);
+
 /* Appends the text of configs/JOBS.md. */
 void job_reference(struct str *out);
 

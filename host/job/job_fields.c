@@ -1,6 +1,8 @@
 /* The table of a job's fields, and configs/JOBS.md, which is made from it. */
 #include "job/job_fields.h"
 
+#include <string.h>
+
 static const char *const ops[] = {"tts"};
 
 const struct field_spec job_fields[FIELD_COUNT] = {
@@ -53,6 +55,14 @@ const struct field_alias job_aliases[JOB_ALIAS_COUNT] = {
     {"output_format", FIELD_FORMAT}, {"output_filename", FIELD_OUTPUT},
     {"params", FIELD_OPTIONS},
 };
+
+bool job_has_field(const char *name)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (strcmp(job_fields[i].name, name) == 0)
+            return true;
+    return false;
+}
 
 /* --- The reference ---------------------------------------------------------------------------------- */
 

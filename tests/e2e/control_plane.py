@@ -23,6 +23,7 @@ environment(worker_id, endpoint, query, worker, take, ping_interval_ms, **variab
     take: the path piece of GET_JOB, "job-take" or "next" (the same route, but nothing can be derived from it).
     variables: environment variables to add or replace; None removes one.
 submit(job) -> id       a dict with input and no id gets one. Anything else goes out as it is (bytes: verbatim)
+submit_as(id, bytes)        the same for bytes that the plane itself cannot read
 submit_many(jobs), cancel(id), retry(id), duplicate(id) (hands it out once more while it runs), signal_stop(list)
 script(route, [Answer...])  the next exchanges on that route go so, then it behaves again
 fault(route, function)      function(request) -> Answer or None, asked when no script is left; None takes it away
@@ -166,6 +167,12 @@ class ControlPlane:
         self._soon(self._serve)
         return ids
 
+    def submit_as(self, job_id, body):
+        """Queues a job of this id that goes out as these bytes, whatever they are."""
+        with self._lock:
+            self._admit(job_id, body)
+        self._soon(self._serve)
+
     def retry(self, job_id):
         """Puts a job back into the queue, as the cloud's /retry and its automatic retries do."""
         with self._lock:
@@ -275,6 +282,9 @@ class ControlPlane:
         if not isinstance(job_id, str) or not job_id:
             self._queue.append((None, body))
             return None
+        return self._admit(job_id, body)
+
+    def _admit(self, job_id, body):
         assert job_id not in self.jobs, f"{job_id}: submitted already; duplicate() hands it out again"
         record = Job(job_id, body)
         self.jobs[job_id] = record

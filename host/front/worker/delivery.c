@@ -49,6 +49,8 @@ static bool post(struct held *held, const char *template, bool is_stream, const 
         .timeout_s = queue->manifest->worker.request_s + (double)body->len / BYTES_PER_S,
     };
     held->call = queue_request(queue, &request, done, held);
+    if (!held->call)
+        held->next_at = queue->now + (int64_t)(RETRY_MAX_S * (double)CLOCK_S);
     str_finish(&url);
     str_finish(&request_id);
     return held->call != NULL;
@@ -65,8 +67,8 @@ static void retry_after(struct held *held, const struct http_response *response,
     int64_t pause = backoff_ns(held->attempts, RETRY_S, max_s);
     if (wished_s > RETRY_AFTER_MAX_S)
         wished_s = RETRY_AFTER_MAX_S;
-    if (wished_s >= 0)
-        pause = (int64_t)(wished_s * (double)CLOCK_S);
+    if (wished_s >= 0) /* 0 is no call for a hot loop */
+        pause = (int64_t)((wished_s > RETRY_S ? wished_s : RETRY_S) * (double)CLOCK_S);
     held->next_at = held->queue->now + pause;
     metrics_count(held->queue->metrics, METRIC_DELIVERY_RETRIES);
 }

@@ -181,17 +181,22 @@ static void finish_stream(struct dispatch *dispatch, struct stream *stream, stru
     str_finish(&last);
 }
 
-/* The reason for a refusal quotes the job, which is its caller's affair: the log has the field alone. */
+/* The reason for a refusal quotes the job, which is its caller's affair: the log has the field alone, and that only when its
+ * name is ours. */
 static void log_result(const struct log *log, const struct result *result)
 {
     const char *model = result->model_type ? result->model_type : "";
     enum err_code code = result->err.code;
     bool quotes = code == ERR_INVALID || code == ERR_UNKNOWN_MODEL || code == ERR_VOICE_NOT_FOUND ||
                   code == ERR_UNSUPPORTED;
+    char field[64];
+    snprintf(field, sizeof(field), "%.*s", (int)strcspn(result->err.field, "."), result->err.field);
+    if (!job_has_field(field))
+        field[0] = '\0';
     if (code != ERR_NONE)
         LOG_EVENT(log, LOG_WARN, "worker", "job failed", LOG_TEXT("job", result->id),
                   LOG_TEXT("model", model), LOG_TEXT("code", err_word(code)),
-                  LOG_TEXT("field", result->err.field),
+                  LOG_TEXT("field", quotes ? field : result->err.field),
                   LOG_TEXT("reason", quotes ? "" : result->err.message));
     else
         LOG_EVENT(log, LOG_INFO, "worker", "job finished", LOG_TEXT("job", result->id),

@@ -9,10 +9,10 @@
 #define GIB 1073741824.0
 
 /* The number of a variable; false when it is not set or skipped. */
-static int read_number(yaml_lookup getenv, void *arg, const char *name, double *number,
+static int read_number(yaml_lookup lookup, void *arg, const char *name, double *number,
                        struct err *err)
 {
-    const char *text = getenv(name, arg);
+    const char *text = lookup(name, arg);
     *number = 0;
     if (!text || !text[0])
         return 0;
@@ -51,15 +51,15 @@ static double free_memory(void)
     return free_bytes;
 }
 
-int fitness_check(yaml_lookup getenv, void *arg, const char *cache_dir, struct err *err)
+int fitness_check(yaml_lookup lookup, void *arg, const char *cache_dir, struct err *err)
 {
     double memory_gb, disk_percent;
     struct statvfs disk;
-    const char *skip = getenv("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", arg);
+    const char *skip = lookup("RUNPOD_SKIP_AUTO_SYSTEM_CHECKS", arg);
     if (skip && text_equal_nocase(skip, "true"))
         return 0;
-    if (read_number(getenv, arg, "RUNPOD_MIN_MEMORY_GB", &memory_gb, err) != 0 ||
-        read_number(getenv, arg, "RUNPOD_MIN_DISK_PERCENT", &disk_percent, err) != 0)
+    if (read_number(lookup, arg, "RUNPOD_MIN_MEMORY_GB", &memory_gb, err) != 0 ||
+        read_number(lookup, arg, "RUNPOD_MIN_DISK_PERCENT", &disk_percent, err) != 0)
         return err->code;
     if (memory_gb > 0 && free_memory() < memory_gb * GIB)
         return err_set(err, ERR_NO_MEMORY, "memory",
