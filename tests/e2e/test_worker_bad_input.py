@@ -253,7 +253,7 @@ class Security(WorkerCase):
                                    urls={"query": "token=query-token", "ping_interval_ms": 200})
         jobs = [tone(text=SECRET, seed=1), tone(text=SECRET, stream=True), tone(text="x", voice=SECRET),
                 tone(text="x", format=SECRET), tone(text="x", model_type=SECRET), {"input": SECRET},
-                tone(text="x", sleep_ms=SECRET),
+                tone(text="x", sleep_ms=SECRET), tone(text="x", **{SECRET: 1}), {"input": {"text": "x", SECRET: 1}},
                 tone(text="x", voice=f"http://user:{SECRET}@127.0.0.1/{SECRET}?{SECRET}"),
                 {**tone(), "s3Config": {"accessSecret": SECRET}}, {**tone(), "webhook": f"http://127.0.0.1/{SECRET}"},
                 b'{"id": "unreadable", "input": {"text": "' + SECRET.encode() + b'\\ud800"}}',
