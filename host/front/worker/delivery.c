@@ -61,10 +61,11 @@ static bool is_transient(int status)
     return status == 0 || status == 408 || status == 425 || status == 429 || status >= 500;
 }
 
-static void retry_after(struct held *held, const struct http_response *response, double max_s)
+static void retry_after(struct held *held, const struct http_response *response, double first_s,
+                        double max_s)
 {
     double wished_s = response->retry_after_s;
-    int64_t pause = backoff_ns(held->attempts, RETRY_S, max_s);
+    int64_t pause = backoff_ns(held->attempts, first_s, max_s);
     if (wished_s > RETRY_AFTER_MAX_S)
         wished_s = RETRY_AFTER_MAX_S;
     if (wished_s >= 0) /* 0 is no call for a hot loop */
@@ -118,14 +119,18 @@ static void answer_shortly(struct held *held, const struct http_response *respon
     held->refused = true;
 }
 
-static void retry_final(struct held *held, const struct http_response *response)
+/* Or gives it up, when there is no time for that. */
+static void retry_final(struct held *held, const struct http_response *response, double first_s,
+                        double max_s)
 {
     struct queue *queue = held->queue;
-    retry_after(held, response, RETRY_MAX_S);
+    retry_after(held, response, first_s, max_s);
     int64_t give_up_at = held->give_up_at;
     if (queue->phase == QUEUE_DRAINS && queue->phase_ends_at < give_up_at)
         give_up_at = queue->phase_ends_at;
     if (held->next_at > give_up_at)
+        held->next_at = give_up_at; /* for a last try */
+    if (queue->now >= give_up_at)
         undeliverable(held, response, METRIC_RESULTS_EXPIRED, "a result could not be delivered");
     else if (held->attempts == 1)
         LOG_EVENT(queue->log, LOG_WARN, "delivery", "a result is tried again",
@@ -154,21 +159,18 @@ static void final_done(struct http_response *response, void *arg)
     if (status >= 200 && status < 300) {
         final_delivered(held);
     } else if (is_transient(status)) {
-        retry_final(held, response);
+        retry_final(held, response, RETRY_S, RETRY_MAX_S);
     } else if (status == 404 || status == 409 || status == 410) {
         LOG_EVENT(queue->log, LOG_INFO, "delivery", "the platform does not know the job any more",
                   LOG_TEXT("job", held->id), LOG_NUMBER("status", status));
         metrics_count(queue->metrics, METRIC_RESULTS_REJECTED);
         held_remove(held);
     } else if (status == 401 || status == 403) {
-        if (held->attempts > DENIED_TRIES_MAX) {
+        if (held->attempts > DENIED_TRIES_MAX)
             undeliverable(held, response, METRIC_RESULTS_REJECTED,
                           "a result was refused: is RUNPOD_AI_API_KEY right?");
-            return;
-        }
-        retry_final(held, response);
-        if (response->retry_after_s < 0)
-            held->next_at = queue->now + (int64_t)(DENIED_PAUSE_S * (double)CLOCK_S);
+        else
+            retry_final(held, response, DENIED_PAUSE_S, DENIED_PAUSE_S);
     } else {
         answer_shortly(held, response);
     }
@@ -201,7 +203,7 @@ static void chunk_done(struct http_response *response, void *arg)
         return;
     }
     if (is_transient(response->status) && held->attempts < CHUNK_TRIES_MAX) {
-        retry_after(held, response, CHUNK_RETRY_MAX_S);
+        retry_after(held, response, RETRY_S, CHUNK_RETRY_MAX_S);
         return;
     }
     queue_reason(response, reason, sizeof(reason));
