@@ -30,11 +30,12 @@ static void request_id_header(const char *id, struct str *header)
     }
 }
 
-/* False when it could not be started. */
-static bool post(struct held *held, const char *template, bool is_stream, const struct str *body,
+/* One that cannot even be started has failed like any other: `done` is called, which may remove `held`. */
+static void post(struct held *held, const char *template, bool is_stream, const struct str *body,
                  void (*done)(struct http_response *response, void *arg))
 {
     struct queue *queue = held->queue;
+    struct http_response none = {.retry_after_s = -1};
     struct str url = {0}, request_id = {0};
     url_of_job(template, held->id, is_stream, &url);
     request_id_header(held->id, &request_id);
@@ -48,12 +49,11 @@ static bool post(struct held *held, const char *template, bool is_stream, const 
         .body_len = body->len,
         .timeout_s = queue->manifest->worker.request_s + (double)body->len / BYTES_PER_S,
     };
-    held->call = queue_request(queue, &request, done, held);
-    if (!held->call)
-        held->next_at = queue->now + (int64_t)(RETRY_MAX_S * (double)CLOCK_S);
+    held->call = queue_request(queue, &request, done, held, &none.err);
     str_finish(&url);
     str_finish(&request_id);
-    return held->call != NULL;
+    if (!held->call)
+        done(&none, held);
 }
 
 static bool is_transient(int status)
@@ -263,8 +263,7 @@ static void send_progress(struct held *held)
             held->progress = progress;
             held->sending = SENDING_PROGRESS;
             reply_progress(progress, &held->body);
-            if (!post(held, queue->settings->done_url, false, &held->body, progress_done))
-                settle(held);
+            post(held, queue->settings->done_url, false, &held->body, progress_done);
         }
     }
     queue_wake_at(queue, held->progress_at);

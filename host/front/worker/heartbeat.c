@@ -85,7 +85,7 @@ static void ping(struct heartbeat *heartbeat)
 {
     const struct worker_settings *settings = heartbeat->options.settings;
     struct str url = {0}, ids = {0};
-    struct err err = {0};
+    struct http_response none = {0};
     str_puts(&url, settings->ping_url);
     size_t used = url.len + 64;
     pthread_mutex_lock(&heartbeat->lock);
@@ -105,7 +105,10 @@ static void ping(struct heartbeat *heartbeat)
         .headers = headers,
         .timeout_s = 2 * (double)heartbeat->interval / CLOCK_S,
     };
-    heartbeat->call = http_client_start(heartbeat->client, &request, ping_done, heartbeat, &err);
+    heartbeat->call =
+        http_client_start(heartbeat->client, &request, ping_done, heartbeat, &none.err);
+    if (!heartbeat->call)
+        log_change(heartbeat, &none);
     str_finish(&url);
     str_finish(&ids);
 }

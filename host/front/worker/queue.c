@@ -16,21 +16,20 @@
 /* --- Requests ---------------------------------------------------------------------------------------------------- */
 
 struct http_call *queue_request(struct queue *queue, const struct http_request *request,
-                                void (*done)(struct http_response *response, void *arg), void *arg)
+                                void (*done)(struct http_response *response, void *arg), void *arg,
+                                struct err *err)
 {
     const char *headers[QUEUE_HEADERS_MAX + 1] = {NULL};
     struct http_request complete = *request;
-    struct err err = {0};
     size_t count = 0;
     if (queue->authorization)
         headers[count++] = queue->authorization;
     for (size_t i = 0; request->headers && request->headers[i] && count < QUEUE_HEADERS_MAX; i++)
         headers[count++] = request->headers[i];
     complete.headers = headers;
-    struct http_call *call = http_client_start(queue->client, &complete, done, arg, &err);
+    struct http_call *call = http_client_start(queue->client, &complete, done, arg, err);
     if (!call)
-        LOG_EVENT(queue->log, LOG_ERROR, "worker", "a request could not be made",
-                  LOG_TEXT("reason", err.message));
+        queue_wake_at(queue, queue->now); /* for the pause that is to come */
     return call;
 }
 
@@ -95,9 +94,8 @@ static void end_drain(struct queue *queue)
     if (queue->cancelled)
         return;
     queue->cancelled = true;
-    queue->phase_ends_at = queue->now +
-                           (int64_t)(queue->manifest->host.cancel_grace_s * (double)CLOCK_S) +
-                           FLUSH_S * CLOCK_S;
+    double grace_s = queue->running_count ? queue->manifest->host.cancel_grace_s : 0;
+    queue->phase_ends_at = queue->now + (int64_t)((grace_s + FLUSH_S) * (double)CLOCK_S);
     dispatch_cancel_all(queue->dispatch);
 }
 
@@ -216,12 +214,12 @@ static bool finish(struct queue *queue)
 {
     bool all_back = !queue->dispatch || dispatch_destroy(queue->dispatch);
     app_wake_on_signal(NULL, NULL);
-    heartbeat_stop(queue->heartbeat);
     if (!all_back)
         return false;
     mail_collect(queue);
-    while (queue->held)
+    while (queue->held) /* tells the heartbeat */
         held_remove(queue->held);
+    heartbeat_stop(queue->heartbeat);
     http_client_destroy(queue->client);
     pthread_mutex_destroy(&queue->lock);
     free(queue->authorization);

@@ -162,10 +162,11 @@ void stopper_abandon(struct queue *queue);
 
 #define QUEUE_HEADERS_MAX 8
 
-/* Starts a request to the platform, with its Authorization before the request's own headers. NULL: `done` was not and will not
- * be called. */
+/* Starts a request to the platform, with its Authorization before the request's own headers. NULL with `err`: `done` was not
+ * and will not be called. */
 struct http_call *queue_request(struct queue *queue, const struct http_request *request,
-                                void (*done)(struct http_response *response, void *arg), void *arg);
+                                void (*done)(struct http_response *response, void *arg), void *arg,
+                                struct err *err);
 /* From now on no more jobs are taken; those that run have host.drain_s. */
 void queue_drain(struct queue *queue, const char *why);
 /* "503 (Service Unavailable)", or why there was no answer. */

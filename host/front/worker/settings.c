@@ -214,8 +214,8 @@ static const char *url_problem(const char *url)
     for (p = host; p < end; p++)
         if (*p == '@') /* after a user's name and password */
             host = p + 1;
-    for (p = host; p < end; p++)
-        if (strchr("\"<>\\^`{|}%", *p))
+    for (p = host; p < end; p++) /* libcurl takes no other */
+        if (!is_unreserved(*p) && !strchr(":[]", *p))
             return "one whose host has characters that no host has";
     size_t len = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
     if (!len || (*host == '[' && host + len > end))

@@ -91,8 +91,10 @@ void stopper_advance(struct queue *queue)
     }
     struct http_request request = {
         .method = "GET", .url = queue->settings->stop_url, .timeout_s = POLL_TIMEOUT_S};
-    queue->stopper.call = queue_request(queue, &request, stopper_done, queue);
-    queue->stopper.next_at = queue->now + (int64_t)(PAUSE_MAX_S * CLOCK_S);
+    struct http_response none = {.retry_after_s = -1};
+    queue->stopper.call = queue_request(queue, &request, stopper_done, queue, &none.err);
+    if (!queue->stopper.call)
+        stopper_done(&none, queue);
 }
 
 void stopper_abandon(struct queue *queue)

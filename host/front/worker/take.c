@@ -162,11 +162,12 @@ void take_advance(struct queue *queue)
     }
     url_add_query(&url, "job_in_progress", queue->held ? "1" : "0");
     struct http_request request = {.method = "GET", .url = url.data, .timeout_s = POLL_TIMEOUT_S};
+    struct http_response none = {.retry_after_s = -1};
     queue->take.begun_at = queue->now;
     metrics_count(queue->metrics, METRIC_TAKES);
-    queue->take.call = queue_request(queue, &request, take_done, queue);
+    queue->take.call = queue_request(queue, &request, take_done, queue, &none.err);
     if (!queue->take.call)
-        pause_for(queue, (int64_t)(ERROR_PAUSE_MAX_S * CLOCK_S));
+        take_done(&none, queue);
     str_finish(&url);
 }
 

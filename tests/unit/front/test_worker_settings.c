@@ -230,6 +230,8 @@ static void wrong_value_is_named_and_not_shown(void **state)
         {"RUNPOD_WEBHOOK_JOB_STREAM", "http://h:8o/SECRET", "port is not 1 to 65535"},
         {"RUNPOD_WEBHOOK_JOB_STREAM", "http://[::1]x/SECRET", "port is not 1 to 65535"},
         {"RUNPOD_WEBHOOK_JOB_STREAM", "http://SECRET host/", "no host has"},
+        {"RUNPOD_WEBHOOK_POST_STREAM", "http://$HOST/SECRET", "no host has"},
+        {"RUNPOD_WEBHOOK_PING", "http://a,b+c/SECRET", "no host has"},
         {"RUNPOD_WEBHOOK_JOB_STREAM", "http://h\xc3\xa9/SECRET", "no host has"},
         {"RUNPOD_WEBHOOK_JOB_STREAM", "http://h/SECRET\r\nX: y",
          "control character 0x0d at byte 16"},
