@@ -152,7 +152,8 @@ struct http_call *http_client_start(struct http_client *client, const struct htt
                                     void (*done)(struct http_response *response, void *arg),
                                     void *arg, struct err *err)
 {
-    const struct http_rules rules = {true, request->public_only, request->public_only};
+    const struct http_rules rules = {!request->no_redirects, request->public_only,
+                                     request->public_only};
     return http_client_start_by(client, request, &rules, done, arg, err);
 }
 
@@ -306,6 +307,7 @@ static void take_response(struct http_response *response, void *arg)
     struct waiting *waiting = arg;
     *waiting->response = *response;
     response->body = (struct str){0};
+    response->headers = (struct str){0};
     waiting->ended = true;
 }
 
@@ -314,25 +316,43 @@ static int64_t next_look(const atomic_int *stop)
     return stop ? clock_now() + STOP_POLL_NS : CLOCK_NEVER;
 }
 
-int http_client_run(const struct http_request *request, const struct http_rules *rules,
-                    const char *user_agent, const atomic_int *stop, struct http_response *response)
+static int send_by(struct http_client *client, const struct http_request *request,
+                   const struct http_rules *rules, const atomic_int *stop,
+                   struct http_response *response)
 {
     struct waiting waiting = {.response = response};
     *response = (struct http_response){.retry_after_s = -1};
+    struct http_call *call =
+        http_client_start_by(client, request, rules, take_response, &waiting, &response->err);
+    while (call && !waiting.ended && !(stop && atomic_load(stop) != 0))
+        http_client_poll(client, next_look(stop));
+    if (call && !waiting.ended) {
+        http_call_cancel(call);
+        err_set(&response->err, ERR_CANCELLED, NULL, "cancelled");
+    }
+    return response->err.code;
+}
+
+int http_client_run(const struct http_request *request, const struct http_rules *rules,
+                    const char *user_agent, const atomic_int *stop, struct http_response *response)
+{
     struct http_client *client = http_client_create(user_agent);
     if (!client) {
         const char *why = NULL;
         curl_api_open(&why);
+        *response = (struct http_response){.retry_after_s = -1};
         return err_set(&response->err, ERR_INTERNAL, NULL, "no HTTP client: %s", why);
     }
-    if (http_client_start_by(client, request, rules, take_response, &waiting, &response->err)) {
-        while (!waiting.ended && !(stop && atomic_load(stop) != 0))
-            http_client_poll(client, next_look(stop));
-        if (!waiting.ended)
-            err_set(&response->err, ERR_CANCELLED, NULL, "cancelled");
-    }
+    int result = send_by(client, request, rules, stop, response);
     http_client_destroy(client);
-    return response->err.code;
+    return result;
+}
+
+int http_client_send(struct http_client *client, const struct http_request *request,
+                     const atomic_int *stop, struct http_response *response)
+{
+    const struct http_rules rules = {false, request->public_only, request->public_only};
+    return send_by(client, request, &rules, stop, response);
 }
 
 int http_send(const struct http_request *request, const char *user_agent, const atomic_int *stop,

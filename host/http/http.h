@@ -17,10 +17,12 @@
 /* --- Client ---------------------------------------------------------------------------------------------- */
 
 #define HTTP_RESPONSE_BYTES_MAX (64u << 20) /* by default */
+#define HTTP_HEADER_BYTES_MAX (64u << 10)
 #define HTTP_REDIRECTS_MAX 5
 
 struct
-    http_client;  /* a loop of one thread: every function but http_client_wake is for that thread */
+    http_client; /* a loop of one thread: every function but http_client_wake is for that thread */
+struct http_response;
 struct http_call; /* one request in flight; gone when `done` was called or it was cancelled */
 
 struct http_request {
@@ -29,27 +31,45 @@ struct http_request {
     const char *const *headers; /* "Name: value", ends with NULL; NULL: none */
     const void *body;           /* borrowed until `done` or http_call_cancel; NULL: none */
     size_t body_len;
+    /* Instead of `body`: gives at least one of the body_len bytes, from `offset` on, or ends the exchange by 0 or less
+     * (ERR_CANCELLED). Asks in order, and from the start again when a connection turns out to be dead. Must not call the client. */
+    ssize_t (*body_read)(void *buf, size_t len, uint64_t offset, void *body_arg);
+    void *body_arg;
     double connect_timeout_s; /* 0: 10 */
     double timeout_s;         /* of the whole exchange; 0: none */
     size_t response_max;      /* 0: HTTP_RESPONSE_BYTES_MAX; a longer answer is a failure */
     bool public_only;         /* a stranger named the URL: the rules of http_fetch hold */
+    bool no_redirects;        /* an answer that leads elsewhere is the answer */
+    bool keep_headers;        /* response->headers is wanted */
+    double stall_timeout_s;   /* nothing has moved for so long: ERR_TIMEOUT; 0: never */
+    /* Takes the body of a 2xx answer as it comes, exactly as it was sent; response->body stays empty
+     * and response_max does not hold. `head` has the status, and the headers if they are kept. Not 0
+     * gives the exchange up (ERR_CANCELLED). Must not call the client. NULL: the body is gathered. */
+    int (*take)(const struct http_response *head, const void *data, size_t len, void *take_arg);
+    void *take_arg;
 };
 
 struct http_response {
-    int status;     /* 0: there is no whole answer, err says why (ERR_TIMEOUT, else ERR_INTERNAL) */
-    struct err err; /* names the host at most: never the path, the query or a header */
+    int status; /* 0: there is no whole answer, err says why (ERR_TIMEOUT, else ERR_INTERNAL) */
+    int begun_status; /* of an answer that began and did not come whole; 0: none */
+    struct err err;   /* names the host at most: never the path, the query or a header */
     struct str body;
+    /* Of the last answer, line by line, HTTP_HEADER_BYTES_MAX at most; only where keep_headers asks. */
+    struct str headers;
     char content_type[128]; /* without parameters, in lower case; "" when there is none */
     double
         retry_after_s; /* the header's, as a number of seconds also when it was a date; -1: none */
     int64_t date_unix_s; /* the Date header: the clock of the server; 0: none */
 };
 
+/* The value of the first kept header of this name; the caller's. NULL: there is none. */
+char *http_response_header(const struct http_response *response, const char *name);
+
 /* The agent string goes with every request. NULL when libcurl cannot start. */
 struct http_client *http_client_create(const char *user_agent);
 /* Starts a request; `done` is called from http_client_poll, exactly once unless it is cancelled. What `request` points to
- * is copied, but for the body. `response` is the callee's for the call (it may take the body with str_take). Follows
- * redirects, https to https only, without sending Authorization to another host. Sends no Expect. NULL with `err` when the
+ * is copied, but for the body. `response` is the callee's for the call (it may take body and headers with str_take). Follows
+ * redirects (but no_redirects), https to https only, without sending Authorization to another host. Sends no Expect. NULL with `err` when the
  * URL is none. */
 struct http_call *http_client_start(struct http_client *client, const struct http_request *request,
                                     void (*done)(struct http_response *response, void *arg),
@@ -73,6 +93,15 @@ void http_client_destroy(struct http_client *client);
  * code, which may also be ERR_CANCELLED, or ERR_INVALID for a wrong URL. [any] */
 int http_send(const struct http_request *request, const char *user_agent, const atomic_int *stop,
               struct http_response *response);
+/* The same on a client that has no other request meanwhile: its connections are kept for the next. */
+int http_client_send(struct http_client *client, const struct http_request *request,
+                     const atomic_int *stop, struct http_response *response);
+
+/* Where a link or Location on `base` leads, which may be relative; the caller's. NULL when that is
+ * no http or https URL, and from https to http. NULL too without libcurl. [any] */
+char *http_url_follow(const char *base, const char *link);
+/* Two http or https URLs of the same scheme, host and port. [any] */
+bool http_url_same_origin(const char *a, const char *b);
 
 /* --- Fetching what a stranger named ------------------------------------------------------------------------- */
 

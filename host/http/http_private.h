@@ -22,6 +22,14 @@ struct transfer {
     struct http_response response;
     size_t response_max;
     double connect_timeout_s, timeout_s;
+    int (*take)(const struct http_response *head, const void *data, size_t len, void *take_arg);
+    void *take_arg;
+    ssize_t (*body_read)(void *buf, size_t len, uint64_t offset, void *body_arg);
+    void *body_arg;
+    uint64_t body_at, body_len;
+    double stall_timeout_s;
+    bool keep_headers;
+    bool given_up; /* `take` wanted no more, or body_read had no more */
     bool answered; /* the first line of an answer is here */
     bool too_long; /* the answer was given up for its length */
     bool refused;  /* an address was not public */

@@ -19,6 +19,7 @@
  * poll ends. */
 #define KEEPALIVE_IDLE_S 30L
 #define KEEPALIVE_INTERVAL_S 15L
+#define TAKEN_BUFFER_SIZE (256L << 10) /* where speed counts */
 
 /* --- URLs ------------------------------------------------------------------------------------ */
 
@@ -85,12 +86,47 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
     struct transfer *transfer = arg;
     size_t len = size * count;
+    long status = 0;
+    if (transfer->take) {
+        transfer->curl->easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+        transfer->response.status = (int)status;
+    }
+    if (status >= 200 && status <= 299) {
+        transfer->given_up =
+            transfer->take(&transfer->response, data, len, transfer->take_arg) != 0;
+        return transfer->given_up ? CURL_WRITEFUNC_ERROR : len;
+    }
     if (len > transfer->response_max - transfer->response.body.len) {
         transfer->too_long = true;
         return CURL_WRITEFUNC_ERROR;
     }
     str_append(&transfer->response.body, data, len);
     return len;
+}
+
+static size_t on_read(char *buf, size_t size, size_t count, void *arg)
+{
+    struct transfer *transfer = arg;
+    uint64_t left = transfer->body_len - transfer->body_at;
+    size_t len = size * count < left ? size * count : (size_t)left;
+    if (len == 0)
+        return 0;
+    ssize_t got = transfer->body_read(buf, len, transfer->body_at, transfer->body_arg);
+    if (got <= 0 || (size_t)got > len) {
+        transfer->given_up = true;
+        return CURL_READFUNC_ABORT;
+    }
+    transfer->body_at += (uint64_t)got;
+    return (size_t)got;
+}
+
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+    struct transfer *transfer = arg;
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > transfer->body_len)
+        return CURL_SEEKFUNC_FAIL;
+    transfer->body_at = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
 }
 
 /* The value in a header line when it has this name, without white space around it; NULL else. */
@@ -106,6 +142,24 @@ static const char *header_value(const char *line, size_t len, const char *name, 
         end--;
     *value_len = (size_t)(end - value);
     return value;
+}
+
+char *http_response_header(const struct http_response *response, const char *name)
+{
+    const char *line = str_text(&response->headers), *value, *end;
+    size_t len;
+    for (; (end = strchr(line, '\n')); line = end + 1)
+        if ((value = header_value(line, (size_t)(end - line), name, &len)))
+            return mem_copy_text(value, len);
+    return NULL;
+}
+
+static void keep_header(struct transfer *transfer, const char *line, size_t len)
+{
+    struct str *kept = &transfer->response.headers;
+    if (transfer->keep_headers && len <= HTTP_HEADER_BYTES_MAX - kept->len &&
+        !memchr(line, '\0', len))
+        str_append(kept, line, len);
 }
 
 static void take_content_type(struct http_response *response, const char *value, size_t len)
@@ -166,11 +220,13 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     struct transfer *transfer = arg;
     size_t len = size * count, value_len;
     const char *value;
-    transfer->answered = true;
     if (len >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* the last of several answers counts */
+        const char *status = memchr(line, ' ', len);
+        transfer->answered = !status || status + 1 == line + len || status[1] != '1';
         transfer->response.content_type[0] = '\0';
         transfer->response.retry_after_s = -1;
         transfer->response.date_unix_s = 0;
+        str_clear(&transfer->response.headers);
     } else if ((value = header_value(line, len, "Content-Type", &value_len))) {
         take_content_type(&transfer->response, value, value_len);
     } else if ((value = header_value(line, len, "Retry-After", &value_len))) {
@@ -180,6 +236,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     } else if (header_value(line, len, "Location", &value_len)) {
         restrict_redirect(transfer);
     }
+    keep_header(transfer, line, len);
     return len;
 }
 
@@ -214,20 +271,39 @@ static bool set_headers(struct transfer *transfer, const struct http_request *re
                                              transfer->headers) == CURLE_OK;
 }
 
-/* A POST is libcurl's own, so that a redirect may make a GET of it; others keep their name. */
+static bool set_body(struct transfer *transfer, const struct http_request *request)
+{
+    const struct curl_api *curl = transfer->curl;
+    CURL *easy = transfer->easy;
+    bool has_bytes = request->body || request->body_read;
+    if (curl->easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                          (curl_off_t)(has_bytes ? request->body_len : 0)) != CURLE_OK)
+        return false;
+    if (!request->body_read)
+        return curl->easy_setopt(easy, CURLOPT_POSTFIELDS, request->body ? request->body : "") ==
+               CURLE_OK;
+    transfer->body_read = request->body_read;
+    transfer->body_arg = request->body_arg;
+    transfer->body_len = request->body_len;
+    return curl->easy_setopt(easy, CURLOPT_READFUNCTION, on_read) == CURLE_OK &&
+           curl->easy_setopt(easy, CURLOPT_READDATA, transfer) == CURLE_OK &&
+           curl->easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek) == CURLE_OK &&
+           curl->easy_setopt(easy, CURLOPT_SEEKDATA, transfer) == CURLE_OK &&
+           curl->easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, TAKEN_BUFFER_SIZE) == CURLE_OK;
+}
+
+/* A POST is libcurl's own, so that a redirect by 303 makes a GET of it; others keep their name. By 301 and 302 it stays a POST
+ * with its body: a GET elsewhere that is answered well says nothing about what was to be posted. */
 static bool set_method(struct transfer *transfer, const struct http_request *request)
 {
     const struct curl_api *curl = transfer->curl;
     CURL *easy = transfer->easy;
     bool is_post = strcmp(request->method, "POST") == 0;
-    bool has_body = request->body || is_post || strcmp(request->method, "PUT") == 0;
+    bool has_body =
+        request->body || request->body_read || is_post || strcmp(request->method, "PUT") == 0;
     bool ok = true;
     if (has_body)
-        ok = curl->easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
-             curl->easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                               (curl_off_t)(request->body ? request->body_len : 0)) == CURLE_OK &&
-             curl->easy_setopt(easy, CURLOPT_POSTFIELDS, request->body ? request->body : "") ==
-                 CURLE_OK;
+        ok = curl->easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK && set_body(transfer, request);
     if (strcmp(request->method, "HEAD") == 0)
         return ok && curl->easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
     if (!is_post && (has_body || strcmp(request->method, "GET") != 0))
@@ -245,6 +321,8 @@ static bool set_rules(struct transfer *transfer)
               curl->easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer) == CURLE_OK;
     if (transfer->rules.redirects)
         ok = ok && curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK &&
+             curl->easy_setopt(easy, CURLOPT_POSTREDIR,
+                               (long)(CURL_REDIR_POST_301 | CURL_REDIR_POST_302)) == CURLE_OK &&
              curl->easy_setopt(easy, CURLOPT_MAXREDIRS, (long)HTTP_REDIRECTS_MAX) == CURLE_OK;
     if (transfer->rules.stranger)
         ok = ok && curl->easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&
@@ -270,6 +348,11 @@ static bool set_connection(struct transfer *transfer)
            curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS,
                              transfer->timeout_s > 0 ? milliseconds(transfer->timeout_s) : 0L) ==
                CURLE_OK &&
+           curl->easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
+           curl->easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                             transfer->stall_timeout_s > 0
+                                 ? (milliseconds(transfer->stall_timeout_s) + 999) / 1000
+                                 : 0L) == CURLE_OK &&
            curl->easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L) == CURLE_OK &&
            curl->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
            curl->easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S) == CURLE_OK &&
@@ -285,8 +368,10 @@ static bool set_answer(struct transfer *transfer, const struct http_request *req
               curl->easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
               curl->easy_setopt(easy, CURLOPT_WRITEDATA, transfer) == CURLE_OK &&
               curl->easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
-              curl->easy_setopt(easy, CURLOPT_HEADERDATA, transfer) == CURLE_OK &&
-              curl->easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate") == CURLE_OK;
+              curl->easy_setopt(easy, CURLOPT_HEADERDATA, transfer) == CURLE_OK;
+    if (request->take)
+        return ok && curl->easy_setopt(easy, CURLOPT_BUFFERSIZE, TAKEN_BUFFER_SIZE) == CURLE_OK;
+    ok = ok && curl->easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate") == CURLE_OK;
     if (strcmp(request->method, "HEAD") != 0) /* its length is that of a body which does not come */
         ok = ok && curl->easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
                                      (curl_off_t)transfer->response_max) == CURLE_OK;
@@ -307,6 +392,10 @@ int transfer_prepare(struct transfer *transfer, const struct http_request *reque
     transfer->connect_timeout_s =
         request->connect_timeout_s > 0 ? request->connect_timeout_s : CONNECT_TIMEOUT_S;
     transfer->timeout_s = request->timeout_s;
+    transfer->stall_timeout_s = request->stall_timeout_s;
+    transfer->keep_headers = request->keep_headers;
+    transfer->take = request->take;
+    transfer->take_arg = request->take_arg;
     bool ok = curl->easy_setopt(transfer->easy, CURLOPT_URL, request->url) == CURLE_OK &&
               curl->easy_setopt(transfer->easy, CURLOPT_USERAGENT, user_agent) == CURLE_OK &&
               set_rules(transfer) && set_connection(transfer) && set_answer(transfer, request) &&
@@ -338,15 +427,22 @@ void transfer_fail(struct transfer *transfer, enum err_code code, const char *fo
     response->content_type[0] = '\0';
     response->retry_after_s = -1;
     str_finish(&response->body);
+    str_finish(&response->headers);
 }
 
 static void fail_timeout(struct transfer *transfer)
 {
-    curl_off_t connected_us = 0;
+    curl_off_t connected_us = 0, total_us = 0;
     double limit_s = transfer->timeout_s;
+    transfer->curl->easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &total_us);
     transfer->curl->easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
     if (connected_us == 0 && (limit_s <= 0 || limit_s > transfer->connect_timeout_s))
         limit_s = transfer->connect_timeout_s;
+    if (connected_us != 0 && transfer->stall_timeout_s > 0 &&
+        (limit_s <= 0 || (double)total_us / 1e6 < limit_s)) {
+        transfer_fail(transfer, ERR_TIMEOUT, "nothing came for %g s", transfer->stall_timeout_s);
+        return;
+    }
     transfer_fail(transfer, ERR_TIMEOUT, "no %s within %g s",
                   connected_us == 0 ? "connection" : "whole answer", limit_s);
 }
@@ -369,13 +465,16 @@ void transfer_complete(struct transfer *transfer, CURLcode code)
     response->status = (int)status;
     if (code == CURLE_OK && status > 0)
         return;
-    if (transfer->too_long || code == CURLE_FILESIZE_EXCEEDED)
+    response->begun_status = (int)status;
+    if (transfer->given_up)
+        transfer_fail(transfer, ERR_CANCELLED, "given up on this side");
+    else if (transfer->too_long || code == CURLE_FILESIZE_EXCEEDED)
         transfer_fail(transfer, ERR_INTERNAL, "the answer is longer than %zu bytes",
                       transfer->response_max);
     else if (code == CURLE_OPERATION_TIMEDOUT)
         fail_timeout(transfer);
     else if (code == CURLE_COULDNT_CONNECT && transfer->refused)
-        transfer_fail(transfer, ERR_INTERNAL, "its address is not a public one");
+        transfer_fail(transfer, ERR_INVALID, "its address is not a public one");
     else if (code == CURLE_UNSUPPORTED_PROTOCOL)
         transfer_fail(transfer, ERR_INTERNAL, "a redirect to another protocol");
     else if (error_text_is_safe(code) && transfer->error[0])
@@ -393,5 +492,6 @@ void transfer_reset(struct transfer *transfer)
     curl->slist_free_all(transfer->headers);
     free(transfer->host);
     str_finish(&transfer->response.body);
+    str_finish(&transfer->response.headers);
     *transfer = (struct transfer){.curl = curl, .easy = easy};
 }

@@ -127,13 +127,14 @@ static inline bool send_gzip_bomb(int fd)
     return sent;
 }
 
-/* 0.1 s of silence, 16 bits, mono, 16000 Hz. */
+/* 0.1 s, and not silent: 16 bits, mono, 16000 Hz. */
 static inline bool send_wav(int fd)
 {
     static const char head[] = "RIFF\xa4\x0c\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0"
                                "\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\x80\x0c\0\0";
     char wav[44 + 3200] = {0};
     memcpy(wav, head, 44);
+    memset(wav + 44, 0x10, sizeof(wav) - 44);
     return answer(fd, "200 OK", "Content-Type: audio/wav\r\n", wav, sizeof(wav));
 }
 
