@@ -72,13 +72,12 @@ void crash_leave(void)
 
 static void write_line(void)
 {
-    ssize_t ignored;
     int fd =
         current_record && record_path ? open(record_path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
-    if (fd >= 0)
-        ignored = write(fd, current_record, strlen(current_record));
-    ignored = write(STDERR_FILENO, current, (size_t)current_len);
-    (void)ignored;
+    ssize_t record = fd >= 0 ? write(fd, current_record, strlen(current_record)) : 0;
+    ssize_t line = write(STDERR_FILENO, current, (size_t)current_len);
+    (void)record;
+    (void)line;
 }
 
 static void report(int signal_number)

@@ -671,7 +671,8 @@ class ControlPlane:
         for waiting in (self._waiting_takes, self._waiting_stops, self._takes_in_flight[request.worker]):
             if request in waiting:
                 waiting.remove(request)
-        if not sent:
+        told = request.final and request.answer and request.answer.truncate is not None  # its status is what counts
+        if not sent and not told:
             return
         if request.route in ("take", "take_batch"):
             for job in request.jobs:

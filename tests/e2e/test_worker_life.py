@@ -342,6 +342,18 @@ class Shutdown(LifeCase):
         self.assertGreater(worker.stop(), 1)
         self.assertEqual(plane.job(job_id).state, "COMPLETED")
 
+    def test_case_46_job_after_the_drain(self):
+        """There is no time left to run it: it is told so, and not left without an answer."""
+        plane = self.start_plane()
+        plane.script("take", [Answer(slow_s=2)])
+        worker = self.start_worker(plane, host={"drain_s": 0.2, "cancel_grace_s": 0.5})
+        job_id = plane.submit(sleeper())
+        plane.wait_for(lambda: plane.job(job_id).taken, TIMEOUT_S, "the job to be handed out")
+        time.sleep(0.5)  # the head of the answer is there, its body is not
+        worker.stop(timeout=30)
+        self.assertEqual(plane.job(job_id).state, "FAILED")
+        self.assertEqual(error_of(plane.job(job_id))["error_type"], "Cancelled")
+
     def test_case_46_job_just_before(self):
         for _ in range(8):
             plane = self.start_plane()
@@ -376,6 +388,16 @@ class Shutdown(LifeCase):
                 worker.signal(number)
                 worker.wait(128 + number)
                 self.assertLess(time.monotonic() - begin, NOT_AT_ONCE_S)
+
+    def test_plugin_that_hangs_in_close(self):
+        """Its job is answered already: it holds nobody up, not even the end."""
+        plane = self.start_plane()
+        options = {"fault": "close_hangs", "hang_ms": 60_000}
+        worker = self.start_worker(plane, {"model_type": "faulty", "plugin": "faulty.so", "options": options},
+                                   host={"cancel_grace_s": 0.5})
+        job_id = plane.submit({"input": {"text": "x", "options": {"fault": "returns_einternal"}}})
+        self.assertEqual(plane.wait(job_id, TIMEOUT_S).state, "FAILED")
+        self.assertLess(worker.stop(timeout=30), 2 * NOT_AT_ONCE_S)
 
     def test_case_47_result_that_cannot_be_delivered(self):
         """The drain ends although the platform is gone, says which job was lost, and fails."""

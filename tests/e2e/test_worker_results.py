@@ -148,7 +148,7 @@ class Results(WorkerCase):
             "reset": Answer(reset=True),
             "closed": Answer(drop="before"),
             "unanswered": Answer(drop="after"),
-            "cut": Answer(200, "{" + " " * 100, truncate=10),
+            "cut": Answer(503, "{" + " " * 100, truncate=10),
             "stalled": Answer(stall=True),
             "timeout": Answer(408),
             "early": Answer(425),
@@ -184,6 +184,17 @@ class Results(WorkerCase):
         self.assertGreaterEqual(third.begun - first.ended, 0.5)
         plane.fault("done", None)
         plane.wait(hot, TIMEOUT_S)
+        for status, state in ((200, "COMPLETED"), (413, "FAILED")):  # its verdict is known though its body is cut
+            name = f"verdict-{status}"
+            plane.fault("done", lambda request, name=name, status=status: Answer(status, "{" + " " * 100, truncate=10)
+                        if request.job_id == name and len(self.finals(plane, name)) == 1 else None)
+            plane.submit(tone(id=name))
+            self.assertEqual(plane.wait(name, TIMEOUT_S).state, state)
+            worker.wait_log(event="job finished", job=name)
+            plane.wait(plane.submit(tone(sleep_ms=1500)), TIMEOUT_S)  # time for another try
+            self.assertEqual(len({post.body for post in self.finals(plane, name)}), len(self.finals(plane, name)))
+            self.assertEqual(len(self.finals(plane, name)), 1 if status == 200 else 2)
+        plane.fault("done", None)
         plane.submit(tone(id="refused", sleep_ms=300))
         plane.wait_for(lambda: plane.job("refused").delivered, TIMEOUT_S)
         plane.outage("refuse")

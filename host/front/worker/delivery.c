@@ -10,7 +10,8 @@
 #define RETRY_S 0.5
 #define RETRY_MAX_S 30.0
 #define RETRY_AFTER_MAX_S 300.0
-#define DENIED_TRIES_MAX 3 /* after 401 and 403 */
+#define DRAIN_RETRY_MAX_S 2.0 /* a worker that ends has no time to wait longer */
+#define DENIED_TRIES_MAX 3    /* after 401 and 403 */
 #define DENIED_PAUSE_S 10.0
 #define CHUNK_TRIES_MAX 3
 #define CHUNK_RETRY_MAX_S 3.0
@@ -56,22 +57,38 @@ static void post(struct held *held, const char *template, bool is_stream, const 
         done(&none, held);
 }
 
+/* What the platform said to a body, also when the rest of its answer was lost: what it took or refused is not sent again.
+ * 0: nothing. */
+static int verdict_of(const struct http_response *response)
+{
+    int begun = response->begun_status;
+    bool counts = (begun >= 200 && begun < 300) || (begun >= 400 && begun < 500);
+    return !response->status && counts ? begun : response->status;
+}
+
 static bool is_transient(int status)
 {
-    return status == 0 || status == 408 || status == 425 || status == 429 || status >= 500;
+    return status == 0 || (status >= 300 && status < 400) || status == 408 || status == 425 ||
+           status == 429 || status >= 500;
 }
 
 static void retry_after(struct held *held, const struct http_response *response, double first_s,
                         double max_s)
 {
-    double wished_s = response->retry_after_s;
+    struct queue *queue = held->queue;
+    double wished_s = response->retry_after_s, wished_max_s = RETRY_AFTER_MAX_S;
+    if (queue->phase == QUEUE_DRAINS) {
+        wished_max_s = DRAIN_RETRY_MAX_S;
+        max_s = max_s < DRAIN_RETRY_MAX_S ? max_s : DRAIN_RETRY_MAX_S;
+        first_s = first_s < max_s ? first_s : max_s;
+    }
     int64_t pause = backoff_ns(held->attempts, first_s, max_s);
-    if (wished_s > RETRY_AFTER_MAX_S)
-        wished_s = RETRY_AFTER_MAX_S;
+    if (wished_s > wished_max_s)
+        wished_s = wished_max_s;
     if (wished_s >= 0) /* 0 is no call for a hot loop */
         pause = (int64_t)((wished_s > RETRY_S ? wished_s : RETRY_S) * (double)CLOCK_S);
-    held->next_at = held->queue->now + pause;
-    metrics_count(held->queue->metrics, METRIC_DELIVERY_RETRIES);
+    held->next_at = queue->now + pause;
+    metrics_count(queue->metrics, METRIC_DELIVERY_RETRIES);
 }
 
 /* What was being sent is done with, for better or worse. */
@@ -110,9 +127,10 @@ static void answer_shortly(struct held *held, const struct http_response *respon
     }
     err_set(&err, ERR_TOO_LARGE, NULL,
             "the platform refused the result of %zu bytes with status %d; its limit is about 20 MB",
-            held->answer->body.len, response->status);
+            held->answer->body.len, verdict_of(response));
     LOG_EVENT(queue->log, LOG_ERROR, "delivery", "a result was refused", LOG_TEXT("job", held->id),
-              LOG_NUMBER("status", response->status), LOG_NUMBER("bytes", held->answer->body.len),
+              LOG_NUMBER("status", verdict_of(response)),
+              LOG_NUMBER("bytes", held->answer->body.len),
               LOG_NUMBER("body_bytes_max", queue->manifest->worker.body_bytes_max));
     settle(held);
     reply_failure(queue->reply, &err, &held->body);
@@ -126,7 +144,7 @@ static void retry_final(struct held *held, const struct http_response *response,
     struct queue *queue = held->queue;
     retry_after(held, response, first_s, max_s);
     int64_t give_up_at = held->give_up_at;
-    if (queue->phase == QUEUE_DRAINS && queue->phase_ends_at < give_up_at)
+    if (queue->cancelled && queue->phase_ends_at < give_up_at)
         give_up_at = queue->phase_ends_at;
     if (held->next_at > give_up_at)
         held->next_at = give_up_at; /* for a last try */
@@ -153,7 +171,7 @@ static void final_done(struct http_response *response, void *arg)
 {
     struct held *held = arg;
     struct queue *queue = held->queue;
-    int status = response->status;
+    int status = verdict_of(response);
     held->call = NULL;
     queue->now = clock_now();
     if (status >= 200 && status < 300) {
@@ -195,14 +213,15 @@ static void chunk_done(struct http_response *response, void *arg)
     struct held *held = arg;
     struct queue *queue = held->queue;
     char reason[256];
+    int status = verdict_of(response);
     held->call = NULL;
     queue->now = clock_now();
-    if (response->status >= 200 && response->status < 300) {
+    if (status >= 200 && status < 300) {
         metrics_count(queue->metrics, METRIC_CHUNKS_SENT);
         settle(held);
         return;
     }
-    if (is_transient(response->status) && held->attempts < CHUNK_TRIES_MAX) {
+    if (is_transient(status) && held->attempts < CHUNK_TRIES_MAX) {
         retry_after(held, response, RETRY_S, CHUNK_RETRY_MAX_S);
         return;
     }

@@ -10,6 +10,7 @@
 #define TURN_S 5            /* the loop looks around at least so often */
 #define LOADING_TURN_MS 100 /* while models load, whose failure wakes nobody */
 #define ASLEEP_S 5 /* a turn that is late by more: we were stopped, and connections may be dead */
+#define REST_S 1   /* then, for the rest of an answer that lies in our socket */
 #define CLAIM_S 5  /* for a job that can be told why the worker ends */
 #define FLUSH_S 10 /* for results, after the drain's time is over */
 
@@ -58,6 +59,8 @@ void queue_drain(struct queue *queue, const char *why)
     atomic_store(queue->options->stopping, 1);
     take_abandon(queue);
     stopper_abandon(queue);
+    for (struct held *held = queue->held; held; held = held->next)
+        held->next_at = 0; /* a pause may be longer than there is time */
     LOG_EVENT(queue->log, LOG_INFO, "worker", "no more jobs are taken", LOG_TEXT("reason", why),
               LOG_NUMBER("jobs_held", queue->held_count), LOG_NUMBER("drain_s", drain_s));
 }
@@ -127,6 +130,9 @@ static bool advance_phase(struct queue *queue)
 
 static void wake_up(struct queue *queue)
 {
+    int64_t until = clock_now() + REST_S * CLOCK_S;
+    while (queue->take.call && http_call_is_answered(queue->take.call) && clock_now() < until)
+        http_client_poll(queue->client, until); /* jobs of which a part has come */
     log_write(queue->log, LOG_INFO, "worker", "this process was stopped for a while: reconnecting",
               NULL, 0);
     http_client_reconnect(queue->client);
@@ -212,7 +218,8 @@ static void report_failure(struct queue *queue)
 /* False when a plugin still runs: then the process has to end at once. */
 static bool finish(struct queue *queue)
 {
-    bool all_back = !queue->dispatch || dispatch_destroy(queue->dispatch);
+    bool all_back =
+        !queue->dispatch || (dispatch_stop(queue->dispatch) && dispatch_destroy(queue->dispatch));
     app_wake_on_signal(NULL, NULL);
     if (!all_back)
         return false;

@@ -37,9 +37,12 @@ static void accept_job(const struct taken *taken, void *arg)
                   LOG_TEXT("job", taken->id));
         return;
     }
+    struct err why = taken->err;
+    if (queue->cancelled) /* its answer had begun before the end, and was long */
+        err_set(&why, ERR_CANCELLED, NULL, "came when the worker had no time left for it");
     struct held *held = held_add(queue, taken->id);
-    struct submission submission = {held->ticket, taken->id, taken->input, &taken->err,
-                                    taken->json ? json_get(taken->json, "s3Config") : NULL};
+    struct submission submission = {held->ticket, taken->id, queue->cancelled ? NULL : taken->input,
+                                    &why, taken->json ? json_get(taken->json, "s3Config") : NULL};
     dispatch_submit(queue->dispatch, &submission);
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ID_SIZE_MAX 512
+#define ID_SIZE_MAX 2048
 #define BATCH_MAX 4096 /* elements of one answer that are looked at */
 static const struct json_limits limits = {HTTP_RESPONSE_BYTES_MAX, 1000000, 64};
 
