@@ -1,0 +1,266 @@
+/* voxhost-pull.json: what was pulled into a directory, from where, under which licence, with the
+ * size and SHA-256 of each file, and the comparison of the directory with it. Asks no hub. */
+#include "hub/hub_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RECORD_BYTES_MAX (32u << 20)
+#define RECORD_VERSION 1
+
+static const cJSON *sources_of(const cJSON *record)
+{
+    const cJSON *sources = json_get(record, "sources");
+    return sources ? sources->child : NULL;
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const cJSON *node = json_get(object, name);
+    return cJSON_IsString(node) ? node->valuestring : NULL;
+}
+
+/* --- Reading ---------------------------------------------------------------------------------- */
+
+static bool file_good(const cJSON *file)
+{
+    int64_t size;
+    const char *path = text_of(file, "path"), *sha256 = text_of(file, "sha256");
+    return path && fs_path_is_inside(path) && text_of(file, "from") && sha256 &&
+           strlen(sha256) == HUB_DIGEST_SIZE - 1 && hub_digest_valid(sha256) &&
+           json_int64(json_get(file, "size"), &size) && size >= 0;
+}
+
+static bool record_good(const cJSON *record)
+{
+    const cJSON *source, *file;
+    int64_t version;
+    if (!json_int64(json_get(record, "version"), &version) || version != RECORD_VERSION ||
+        !cJSON_IsArray(json_get(record, "sources")))
+        return false;
+    cJSON_ArrayForEach(source, json_get(record, "sources"))
+    {
+        if (!text_of(source, "repo") || !text_of(source, "commit") ||
+            !cJSON_IsArray(json_get(source, "files")))
+            return false;
+        cJSON_ArrayForEach(file, json_get(source, "files")) if (!file_good(file)) return false;
+    }
+    return true;
+}
+
+int hub_record_read(const char *dir, cJSON **record, struct err *err)
+{
+    const struct json_limits limits = {RECORD_BYTES_MAX, 16u * HUB_FILES_MAX, 16};
+    struct str text = {0};
+    char *path = fs_join(dir, HUB_RECORD);
+    int result = 0;
+    *record = NULL;
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        goto out;
+    result = fs_read_file(path, RECORD_BYTES_MAX, &text, err);
+    if (result != 0)
+        goto out;
+    *record = json_parse(str_text(&text), text.len, &limits, err);
+    if (*record && record_good(*record))
+        goto out;
+    result = err_set(
+        err, ERR_STORAGE, NULL,
+        "%s: is no record of a pull (damaged?): remove it, and pull again to have the files "
+        "checked and recorded",
+        path);
+    cJSON_Delete(*record);
+    *record = NULL;
+out:
+    str_finish(&text);
+    free(path);
+    return result;
+}
+
+const cJSON *hub_record_find(const cJSON *record, const char *local)
+{
+    for (const cJSON *source = sources_of(record); source; source = source->next) {
+        const cJSON *file;
+        cJSON_ArrayForEach(file, json_get(source, "files"))
+        {
+            if (strcmp(text_of(file, "path"), local) == 0)
+                return file;
+        }
+    }
+    return NULL;
+}
+
+/* --- Writing ---------------------------------------------------------------------------------- */
+
+/* Forgets a file, and its source when that has no other. */
+static void forget_file(cJSON *sources, const char *local)
+{
+    for (cJSON *source = sources->child, *next; source; source = next) {
+        cJSON *files = cJSON_GetObjectItemCaseSensitive(source, "files");
+        next = source->next;
+        for (cJSON *file = files->child, *after; file; file = after) {
+            after = file->next;
+            if (strcmp(text_of(file, "path"), local) == 0)
+                cJSON_Delete(cJSON_DetachItemViaPointer(files, file));
+        }
+        if (!files->child)
+            cJSON_Delete(cJSON_DetachItemViaPointer(sources, source));
+    }
+}
+
+static cJSON *source_of(cJSON *sources, const char *endpoint, const struct hub_item *item)
+{
+    const struct hub_listing *listing = item->listing;
+    char date[CLOCK_TEXT_SIZE];
+    cJSON *source;
+    cJSON_ArrayForEach(source, sources)
+    {
+        if (strcmp(text_of(source, "repo"), listing->repo) == 0 &&
+            strcmp(text_of(source, "commit"), listing->commit) == 0)
+            return source;
+    }
+    clock_text(date);
+    source = cJSON_CreateObject();
+    cJSON_AddStringToObject(source, "repo", listing->repo);
+    cJSON_AddStringToObject(source, "revision", listing->revision);
+    cJSON_AddStringToObject(source, "commit", listing->commit);
+    cJSON_AddStringToObject(source, "endpoint", endpoint);
+    cJSON_AddStringToObject(source, "licence", item->licence);
+    cJSON_AddStringToObject(source, "date", date);
+    cJSON_AddArrayToObject(source, "files");
+    cJSON_AddItemToArray(sources, source);
+    return source;
+}
+
+static void add_item(cJSON *sources, const char *endpoint, const struct hub_item *item)
+{
+    cJSON *entry = cJSON_CreateObject();
+    forget_file(sources, item->local);
+    cJSON *source = source_of(sources, endpoint, item);
+    cJSON_AddStringToObject(entry, "path", item->local);
+    cJSON_AddStringToObject(entry, "from", item->file->path);
+    cJSON_AddItemToObject(entry, "size", json_create_int64((int64_t)item->file->size));
+    cJSON_AddStringToObject(entry, "sha256", item->sha256);
+    if (strlen(item->file->digest) != HUB_DIGEST_SIZE - 1)
+        cJSON_AddStringToObject(entry, "git_sha1", item->file->digest);
+    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(source, "files"), entry);
+}
+
+int hub_record_write(const char *dir, const char *endpoint, const struct hub_item *items,
+                     size_t count, struct err *err)
+{
+    struct str text = {0};
+    cJSON *record = NULL;
+    char *path = fs_join(dir, HUB_RECORD), *fresh = str_format("%s.part", path);
+    int fd = -1, result = hub_lock_wait(fresh, &fd, err);
+    if (result < 0)
+        goto out;
+    result = hub_record_read(dir, &record, err);
+    if (result != 0)
+        goto out;
+    if (!record) {
+        record = cJSON_CreateObject();
+        cJSON_AddItemToObject(record, "version", json_create_int64(RECORD_VERSION));
+        cJSON_AddArrayToObject(record, "sources");
+    }
+    for (size_t i = 0; i < count; i++)
+        add_item(cJSON_GetObjectItemCaseSensitive(record, "sources"), endpoint, &items[i]);
+    json_write(&text, record);
+    str_putc(&text, '\n');
+    if (ftruncate(fd, 0) != 0 || fs_write_all(fd, text.data, text.len) != 0 || fsync(fd) != 0 ||
+        rename(fresh, path) != 0)
+        result =
+            err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", path, strerror(errno));
+out:
+    if (fd >= 0 && result != 0)
+        unlink(fresh);
+    if (fd >= 0)
+        close(fd);
+    cJSON_Delete(record);
+    str_finish(&text);
+    free(path);
+    free(fresh);
+    return result;
+}
+
+/* --- Verifying -------------------------------------------------------------------------------- */
+
+/* *wrong: what is wrong with a file, in `buf`, or NULL. */
+static int check_file(const char *dir, const struct hub_check *check, const cJSON *file, char *buf,
+                      size_t buf_size, const char **wrong, struct err *err)
+{
+    struct stat info;
+    struct hub_digests digests;
+    int64_t size = 0;
+    int result = 0;
+    char *path = fs_join(dir, text_of(file, "path"));
+    json_int64(json_get(file, "size"), &size);
+    buf[0] = '\0';
+    if (stat(path, &info) != 0) {
+        snprintf(buf, buf_size, "%s", errno == ENOENT ? "is missing" : strerror(errno));
+    } else if (!S_ISREG(info.st_mode)) {
+        snprintf(buf, buf_size, "is no file");
+    } else if (info.st_size != size) {
+        snprintf(buf, buf_size, "has %lld bytes, expected %lld", (long long)info.st_size,
+                 (long long)size);
+    } else if (!check->sizes_only) {
+        result = hub_hash_file(path, "", check->stop, &digests, err);
+        if (result == 0 && strcmp(digests.sha256, text_of(file, "sha256")) != 0)
+            snprintf(buf, buf_size, "has the SHA-256 %s, expected %s", digests.sha256,
+                     text_of(file, "sha256"));
+        if (result == ERR_STORAGE) { /* says it all, and others are still to be looked at */
+            snprintf(buf, buf_size, "cannot be read: %s", err->message);
+            result = 0;
+        }
+    }
+    *wrong = buf[0] ? buf : NULL;
+    free(path);
+    return result;
+}
+
+static bool source_asked(const struct hub_check *check, const cJSON *source)
+{
+    const char *revision = text_of(source, "revision");
+    if (check->repo && strcmp(check->repo, text_of(source, "repo")) != 0)
+        return false;
+    return !check->revision || strcmp(check->revision, text_of(source, "commit")) == 0 ||
+           (revision && strcmp(check->revision, revision) == 0);
+}
+
+int hub_verify(const char *dir, const struct hub_check *check, size_t *checked, size_t *bad,
+               struct err *err)
+{
+    cJSON *record = NULL;
+    char buf[sizeof(err->message) + 64];
+    int result = hub_record_read(dir, &record, err);
+    *checked = *bad = 0;
+    if (result == 0 && !record)
+        result = err_set(
+            err, ERR_STORAGE, NULL,
+            "%s: has no " HUB_RECORD ", which `voxhost pull` writes: nothing to compare with", dir);
+    for (const cJSON *source = sources_of(record); source && result == 0; source = source->next) {
+        const cJSON *file, *files = json_get(source, "files");
+        if (!source_asked(check, source))
+            continue;
+        for (file = files->child; file && result == 0; file = file->next) {
+            const char *wrong = NULL;
+            int64_t size = 0;
+            if (!hub_path_wanted(text_of(file, "from"), check->include, check->exclude))
+                continue;
+            result = check_file(dir, check, file, buf, sizeof(buf), &wrong, err);
+            if (result != 0)
+                break;
+            json_int64(json_get(file, "size"), &size);
+            ++*checked;
+            *bad += wrong ? 1 : 0;
+            if (check->found)
+                check->found(text_of(file, "path"), (uint64_t)size, wrong, check->arg);
+        }
+    }
+    cJSON_Delete(record);
+    return result;
+}

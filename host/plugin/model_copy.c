@@ -1,0 +1,223 @@
+/* Copying a model from the tier that holds it to paths.models: for disks that are faster than a
+ * network volume, and only where the manifest asks for it. A copy that cannot be made is no error,
+ * since the tier itself is as good. The original stays. Knows no plugins.
+ */
+#include "plugin/model_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEPTH_MAX 16 /* also ends circles of links */
+#define FILES_MAX 100000
+#define BLOCK_SIZE (1u << 20)
+
+struct copy {
+    uint64_t bytes;
+    size_t files;
+    char *block;
+    struct err *err;
+};
+
+static int fail(struct copy *copy, const char *path)
+{
+    return err_set(copy->err, ERR_STORAGE, NULL, "%s: %s", path, strerror(errno));
+}
+
+/* Calls `file` and `enter` (may be NULL) for what lies below `from`; `to` is the same place in
+ * the copy. */
+static int walk(struct copy *copy, const char *from, const char *to, int depth,
+                int (*file)(struct copy *copy, const char *from, const char *to,
+                            const struct stat *info),
+                int (*enter)(struct copy *copy, const char *to))
+{
+    struct dirent *entry;
+    struct stat info;
+    int result = 0;
+    if (depth > DEPTH_MAX)
+        return err_set(copy->err, ERR_STORAGE, NULL, "%s: is deeper than %d directories", from,
+                       DEPTH_MAX);
+    DIR *dir = opendir(from);
+    if (!dir)
+        return fail(copy, from);
+    if (enter)
+        result = enter(copy, to);
+    while (result == 0 && (entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        char *below = fs_join(from, entry->d_name), *below_to = fs_join(to, entry->d_name);
+        if (stat(below, &info) != 0)
+            result = fail(copy, below);
+        else if (S_ISDIR(info.st_mode))
+            result = walk(copy, below, below_to, depth + 1, file, enter);
+        else if (S_ISREG(info.st_mode) && ++copy->files <= FILES_MAX)
+            result = file(copy, below, below_to, &info);
+        else
+            result =
+                err_set(copy->err, ERR_STORAGE, NULL, "%s: is no file, or one too many", below);
+        free(below);
+        free(below_to);
+    }
+    closedir(dir);
+    return result;
+}
+
+static int add_size(struct copy *copy, const char *from, const char *to, const struct stat *info)
+{
+    (void)from;
+    (void)to;
+    copy->bytes += (uint64_t)info->st_size;
+    return 0;
+}
+
+static int make_dir(struct copy *copy, const char *to)
+{
+    return mkdir(to, 0777) == 0 ? 0 : fail(copy, to);
+}
+
+static int copy_file(struct copy *copy, const char *from, const char *to, const struct stat *info)
+{
+    const struct timespec times[2] = {info->st_atim, info->st_mtim};
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    off_t copied = 0;
+    ssize_t got = -1;
+    if (in < 0 || out < 0)
+        goto out;
+    while ((got = read(in, copy->block, BLOCK_SIZE)) > 0 || (got < 0 && errno == EINTR)) {
+        if (got > 0 && fs_write_all(out, copy->block, (size_t)got) != 0) {
+            got = -1;
+            break;
+        }
+        copied += got > 0 ? got : 0;
+    }
+    if (got == 0 && (fsync(out) != 0 || futimens(out, times) != 0))
+        got = -1;
+    if (got == 0 && copied != info->st_size) {
+        errno = ESTALE; /* it changed meanwhile */
+        got = -1;
+    }
+out:
+    if (got != 0)
+        fail(copy, in < 0 || out >= 0 ? from : to);
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return got == 0 ? 0 : ERR_STORAGE;
+}
+
+/* Removes a copy that was never finished. It lies in paths.models under a name of our own, and
+ * holds no links. */
+static void remove_tree(const char *path, int depth)
+{
+    DIR *dir = depth <= DEPTH_MAX ? opendir(path) : NULL;
+    struct dirent *entry;
+    struct stat info;
+    while (dir && (entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        char *below = fs_join(path, entry->d_name);
+        if (lstat(below, &info) == 0 && S_ISDIR(info.st_mode))
+            remove_tree(below, depth + 1);
+        else
+            unlink(below);
+        free(below);
+    }
+    if (dir)
+        closedir(dir);
+    rmdir(path);
+}
+
+static int check_room(struct copy *copy, const char *dir, int64_t min_free_mb)
+{
+    uint64_t free_bytes, margin = (uint64_t)min_free_mb << 20;
+    if (fs_free_bytes(dir, &free_bytes) != 0)
+        return fail(copy, dir);
+    if (free_bytes >= margin && free_bytes - margin >= copy->bytes)
+        return 0;
+    return err_set(copy->err, ERR_STORAGE, NULL,
+                   "%s: its disk has %llu MB free, the model has %llu MB and host.min_free_mb is "
+                   "%lld",
+                   dir, (unsigned long long)(free_bytes >> 20),
+                   (unsigned long long)(copy->bytes >> 20), (long long)min_free_mb);
+}
+
+/* With the directory of `to` locked, so that whoever else wants this copy waits for it. */
+static int copy_locked(const char *from, const char *to, int64_t min_free_mb, struct err *err)
+{
+    struct copy copy = {.block = mem_alloc(BLOCK_SIZE), .err = err};
+    char *dir = fs_dir_of(to), *fresh = str_format("%s/.%s.copy", dir, fs_name_of(to));
+    int result = 0;
+    if (manifest_dir_holds_model(to))
+        goto out;
+    remove_tree(fresh, 0);
+    result = walk(&copy, from, fresh, 0, add_size, NULL);
+    if (result == 0)
+        result = check_room(&copy, dir, min_free_mb);
+    copy.files = 0;
+    if (result == 0)
+        result = walk(&copy, from, fresh, 0, copy_file, make_dir);
+    if (result == 0 && rename(fresh, to) != 0)
+        result = fail(&copy, to);
+    if (result != 0)
+        remove_tree(fresh, 0);
+out:
+    free(copy.block);
+    free(fresh);
+    free(dir);
+    return result;
+}
+
+/* The part of `path` below the tier that it lies in; NULL when it lies in none. */
+static const char *below_tier(const struct manifest_paths *paths, const char *path)
+{
+    for (size_t i = 0; i < paths->model_tiers.count; i++) {
+        const char *tier = paths->model_tiers.items[i];
+        size_t len = strlen(tier);
+        if (strncmp(path, tier, len) == 0 && path[len] == '/')
+            return path + len + 1;
+    }
+    return NULL;
+}
+
+void model_copy_up(struct model *model)
+{
+    const struct manifest *manifest = model->owner->manifest;
+    const char *from = model->config->model_dir, *below = below_tier(&manifest->paths, from);
+    struct err err = {0};
+    int64_t begun = clock_now();
+    if (!manifest->paths.copy_up || !below || !manifest_dir_holds_model(from))
+        return;
+    char *to = fs_join(manifest->paths.models, below), *dir = fs_dir_of(to);
+    int lock = -1, result = fs_make_dirs(dir, 0777, &err);
+    if (result == 0) {
+        lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (lock < 0 || flock(lock, LOCK_EX) != 0)
+            result =
+                err_set(&err, ERR_STORAGE, NULL, "%s: cannot be locked: %s", dir, strerror(errno));
+    }
+    if (result == 0)
+        result = copy_locked(from, to, manifest->host.min_free_mb, &err);
+    if (result == 0) {
+        model->copied_dir = to;
+        to = NULL;
+        LOG_EVENT(model->owner->log, LOG_INFO, model->config->model_type, "model copied up",
+                  LOG_TEXT("from", from), LOG_TEXT("model_dir", model->copied_dir),
+                  LOG_NUMBER("copy_ms", (clock_now() - begun) / CLOCK_MS));
+    } else {
+        LOG_EVENT(model->owner->log, LOG_WARN, model->config->model_type,
+                  "model not copied up: loaded from its tier", LOG_TEXT("model_dir", from),
+                  LOG_TEXT("reason", err.message));
+    }
+    if (lock >= 0)
+        close(lock);
+    free(to);
+    free(dir);
+}
