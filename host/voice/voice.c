@@ -1,18 +1,15 @@
-/* Voices; see voice.h. */
-#include "voice/voice.h"
+/* The voice of a job; see voice.h. Finding looks at names and files only; opening fetches and
+ * decodes through the cache. */
+#include "voice/voice_private.h"
 
-#include "http/http.h"
-#include "plugin/plugin.h"
-
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* Shorter text without a path or "data:" is a name. */
-#define BASE64_LEN_MIN 256
+#define OPEN_TRIES_MAX 5 /* of a library's voice that is replaced while it is read */
 
 static const char *find_speaker(const struct vox_entry *entry, const char *name)
 {
@@ -20,18 +17,6 @@ static const char *find_speaker(const struct vox_entry *entry, const char *name)
         if (text_equal_nocase(plugin_speaker(entry, i)->id, name))
             return plugin_speaker(entry, i)->id;
     return NULL;
-}
-
-static bool is_url(const char *voice)
-{
-    return strncasecmp(voice, "http://", 7) == 0 || strncasecmp(voice, "https://", 8) == 0;
-}
-
-/* Of a URL only so much is ever shown: the rest may hold a signature. */
-static size_t url_host(const char *url, const char **host)
-{
-    *host = strstr(url, "://") + 3;
-    return strcspn(*host, "/?#");
 }
 
 static int not_found(const char *voice, const struct vox_entry *entry,
@@ -44,130 +29,59 @@ static int not_found(const char *voice, const struct vox_entry *entry,
     for (uint32_t i = 0; i < entry->speaker_count; i++)
         str_printf(&known, "%s%s", i ? ", " : "", plugin_speaker(entry, i)->id);
     if (entry->capabilities & VOX_CAP_CLONING)
-        str_printf(&known, "%sa recording's path, or a NAME.wav in %s", known.len ? ", " : "",
-                   places->voices_dir);
+        str_printf(&known, "%sa voice of the library or a NAME.wav in %s, a recording's path",
+                   known.len ? ", " : "", places->voices_dir);
     size_t len = strlen(voice);
-    if (is_url(voice))
-        len = url_host(voice, &voice);
+    if (reference_is_url(voice))
+        len = reference_url_host(voice, &voice);
     err_set(err, ERR_VOICE_NOT_FOUND, "voice", "no voice \"%.*s\", expected one of: %s",
             len < 200 ? (int)len : 200, voice, str_text(&known));
     str_finish(&known);
     return ERR_VOICE_NOT_FOUND;
 }
 
-/* --- Inside the job -------------------------------------------------------------------------- */
-
-static bool looks_like_base64(const char *text)
-{
-    size_t len = strlen(text);
-    size_t body = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-    return len >= BASE64_LEN_MIN && len - body <= 2 && strspn(text + body, "=") == len - body;
-}
-
-static int decode_base64(const char *text, struct str *bytes, struct err *err)
-{
-    size_t len = strlen(text);
-    if (len / 4 * 3 > VOICE_INLINE_BYTES_MAX)
-        return err_set(err, ERR_INVALID, "voice",
-                       "the recording inside the job is larger than %u bytes",
-                       VOICE_INLINE_BYTES_MAX);
-    unsigned char *out = mem_alloc(len / 4 * 3 + 3);
-    int got =
-        len && len % 4 == 0 ? EVP_DecodeBlock(out, (const unsigned char *)text, (int)len) : -1;
-    if (got > 0) {
-        size_t padding = (size_t)(text[len - 1] == '=') + (size_t)(text[len - 2] == '=');
-        str_append(bytes, (const char *)out, (size_t)got - padding);
-    }
-    free(out);
-    return got > 0 ? 0
-                   : err_set(err, ERR_INVALID, "voice",
-                             "expected base64 with padding and without spaces");
-}
+/* --- Finding ---------------------------------------------------------------------------------- */
 
 static int find_inline(const char *voice, struct voice_ref *ref, struct err *err)
 {
-    if (strncasecmp(voice, "data:", 5) == 0) {
-        const char *body = strstr(voice, ";base64,");
-        if (!body)
-            return err_set(err, ERR_INVALID, "voice", "expected data:TYPE;base64,DATA");
-        voice = body + strlen(";base64,");
-    }
     ref->id = mem_copy_string("(in the job)");
-    return decode_base64(voice, &ref->bytes, err);
+    return reference_decode_base64(voice, VOICE_INLINE_BYTES_MAX, &ref->bytes, err);
 }
-
-/* --- By URL ---------------------------------------------------------------------------------- */
 
 static int find_url(const char *voice, struct voice_ref *ref, struct err *err)
 {
     const char *host;
-    size_t len = url_host(voice, &host);
-    if (strlen(voice) > VOICE_URL_LEN_MAX)
-        return err_set(err, ERR_INVALID, "voice", "the URL is longer than %d bytes",
-                       VOICE_URL_LEN_MAX);
-    if (len == 0)
-        return err_set(err, ERR_INVALID, "voice", "expected a host in the URL");
-    if (memchr(host, '@', len))
-        return err_set(err, ERR_INVALID, "voice", "a URL with a user name is not fetched");
+    int result = reference_check_url(voice, err);
+    if (result != 0)
+        return result;
+    size_t len = reference_url_host(voice, &host);
     ref->id = mem_copy_text(host, len);
     ref->url = mem_copy_string(voice);
     return 0;
 }
 
-static int download(const struct voice_ref *ref, const struct voice_fetch *fetch,
-                    struct audio_clip *clip, struct err *err)
+/* ERR_VOICE_NOT_FOUND, without a text, when the library has none. */
+static int find_in_library(const char *voice, const char *dir, struct voice_ref *ref,
+                           struct err *err)
 {
-    const struct http_fetch options = {
-        .url = ref->url,
-        .bytes_max = fetch->bytes_max,
-        .timeout_s = fetch->timeout_s,
-        .allow_private = fetch->allow_private,
-        .stop = fetch->stop,
-    };
-    struct str bytes = {0};
-    int result = http_fetch(&options, &bytes, err);
-    if (result == 0) {
-        result = audio_decode_memory(str_text(&bytes), bytes.len, VOICE_SECONDS_MAX, clip, err);
-        if (result != 0)
-            err_prefix(err, "%s", ref->id);
+    struct voice_entry entry;
+    int result = voice_library_get(dir, voice, &entry, err);
+    if (result != 0) {
+        snprintf(err->field, sizeof(err->field), "voice");
+        return result;
     }
-    str_finish(&bytes);
-    return result;
-}
-
-/* --- On disk --------------------------------------------------------------------------------- */
-
-static void read_transcript(struct voice_ref *ref)
-{
-    const char *dot = strrchr(ref->path, '.');
-    size_t stem = dot && !strchr(dot, '/') ? (size_t)(dot - ref->path) : strlen(ref->path);
-    char *path = str_format("%.*s.txt", (int)stem, ref->path);
-    struct str text = {0};
-    struct err none;
-    if (fs_read_file(path, VOICE_TRANSCRIPT_BYTES_MAX, &text, &none) == 0 &&
-        utf8_valid(str_text(&text), text.len, NULL) && !text_is_blank(str_text(&text), text.len)) {
-        while (text.len && strchr(" \t\r\n", text.data[text.len - 1]))
-            text.data[--text.len] = '\0';
-        ref->transcript = str_take(&text);
+    if (entry.is_plain) {
+        ref->path = fs_join(dir, entry.reference.name);
+    } else {
+        ref->library_dir = mem_copy_string(dir);
+        ref->library_id = mem_copy_string(entry.id);
+        memcpy(ref->sha256, entry.reference.sha256, sizeof(ref->sha256));
     }
-    str_finish(&text);
-    free(path);
-}
-
-static bool find_in_folder(const char *voice, const char *voices_dir, struct voice_ref *ref)
-{
-    static const char *const extensions[] = {"wav", "flac", "mp3", "ogg", "opus"};
-    if (!fs_path_is_inside(voice) || strchr(voice, '/'))
-        return false;
-    for (size_t i = 0; i < sizeof(extensions) / sizeof(extensions[0]); i++) {
-        char *path = str_format("%s/%s.%s", voices_dir, voice, extensions[i]);
-        if (access(path, R_OK) == 0) {
-            ref->path = path;
-            return true;
-        }
-        free(path);
-    }
-    return false;
+    ref->id = mem_copy_string(entry.id);
+    ref->transcript = mem_copy_string(entry.transcript);
+    ref->language = mem_copy_string(entry.language);
+    voice_entry_finish(&entry);
+    return 0;
 }
 
 static bool find_path(const char *voice, const char *base_dir, struct voice_ref *ref)
@@ -175,60 +89,104 @@ static bool find_path(const char *voice, const char *base_dir, struct voice_ref 
     if (!base_dir)
         return false;
     char *path = fs_absolute(base_dir, voice);
-    if (access(path, R_OK) == 0) {
-        ref->path = path;
-        return true;
+    if (access(path, R_OK) != 0) {
+        free(path);
+        return false;
     }
-    free(path);
-    return false;
+    ref->path = path;
+    ref->id = mem_copy_string(voice);
+    ref->transcript = reference_transcript(path);
+    return true;
 }
 
 static int find_recording(const char *voice, const struct vox_entry *entry,
                           const struct voice_places *places, struct voice_ref *ref, struct err *err)
 {
-    if (is_url(voice))
+    if (reference_is_url(voice))
         return find_url(voice, ref, err);
-    if (strncasecmp(voice, "data:", 5) == 0 || looks_like_base64(voice))
+    if (reference_is_inline(voice))
         return find_inline(voice, ref, err);
-    if (!find_in_folder(voice, places->voices_dir, ref) && !find_path(voice, places->base_dir, ref))
-        return not_found(voice, entry, places, err);
-    ref->id = mem_copy_string(voice);
-    read_transcript(ref);
+    int result = find_in_library(voice, places->voices_dir, ref, err);
+    if (result == ERR_VOICE_NOT_FOUND)
+        result = find_path(voice, places->base_dir, ref) ? 0 : not_found(voice, entry, places, err);
+    return result;
+}
+
+static int find_profile(const char *profile, struct voice_ref *ref, struct err *err)
+{
+    int result = reference_decode_base64(profile, (size_t)VOX_PROFILE_SIZE_MAX, &ref->profile, err);
+    if (result != 0)
+        err_set(err, ERR_INVALID, "voice_profile",
+                "expected base64 with padding and without spaces, of at most %llu bytes",
+                (unsigned long long)VOX_PROFILE_SIZE_MAX);
+    return result;
+}
+
+/* What the job says in place of the library. */
+static void lay_over(const struct voice_request *request, struct voice_ref *ref)
+{
+    if (request->transcript) {
+        free(ref->transcript);
+        ref->transcript = mem_copy_string(request->transcript);
+    }
+    if (request->language) {
+        free(ref->language);
+        ref->language = mem_copy_string(request->language);
+    }
+    ref->has_own_transcript = request->transcript || request->language;
+    if (request->id) {
+        free(ref->id);
+        ref->id = mem_copy_string(request->id);
+    }
+}
+
+/* A recording, a profile, or both. */
+static int find_voice(const struct voice_request *request, const struct vox_entry *entry,
+                      const struct voice_places *places, struct voice_ref *ref, struct err *err)
+{
+    const char *voice = request->voice;
+    int result = 0;
+    if (!(entry->capabilities & VOX_CAP_CLONING))
+        return not_found(voice ? voice : "(in the job)", entry, places, err);
+    if (request->profile)
+        result = find_profile(request->profile, ref, err);
+    if (result != 0)
+        return result;
+    if (voice)
+        result = find_recording(voice, entry, places, ref, err);
+    if (request->profile && (!voice || result == ERR_VOICE_NOT_FOUND)) {
+        ref->id = mem_copy_string(voice ? voice : "(in the job)"); /* the profile is all there is */
+        result = 0;
+    }
+    if (result != 0)
+        return result;
+    lay_over(request, ref);
+    if (!ref->transcript && !request->profile && (entry->capabilities & VOX_CAP_NEEDS_TRANSCRIPT))
+        return err_set(err, ERR_INVALID, "voice_text",
+                       "plugin \"%s\" needs what is said in the recording: give voice_text "
+                       "or a .txt beside it",
+                       entry->id);
     return 0;
 }
 
-/* --- Public ---------------------------------------------------------------------------------- */
-
-int voice_find(const char *voice, const char *voice_text, const struct vox_entry *entry,
+int voice_find(const struct voice_request *request, const struct vox_entry *entry,
                const struct voice_places *places, struct voice_ref *ref, struct err *err)
 {
     *ref = (struct voice_ref){0};
-    if (!voice) {
+    if (!request->voice && !request->profile) {
         if (entry->capabilities & VOX_CAP_NEEDS_VOICE)
             return err_set(err, ERR_INVALID, "voice",
                            "plugin \"%s\" has no voice of its own: name a recording", entry->id);
         return 0;
     }
-    const char *speaker = find_speaker(entry, voice);
-    int result = 0;
+    const char *speaker =
+        request->voice && !request->profile ? find_speaker(entry, request->voice) : NULL;
     if (speaker) {
         ref->is_speaker = true;
         ref->id = mem_copy_string(speaker);
-    } else if (entry->capabilities & VOX_CAP_CLONING) {
-        result = find_recording(voice, entry, places, ref, err);
-    } else {
-        result = not_found(voice, entry, places, err);
+        return 0;
     }
-    if (result == 0 && voice_text && !ref->is_speaker) {
-        free(ref->transcript);
-        ref->transcript = mem_copy_string(voice_text);
-    }
-    if (result == 0 && !ref->is_speaker && !ref->transcript &&
-        (entry->capabilities & VOX_CAP_NEEDS_TRANSCRIPT))
-        result = err_set(err, ERR_INVALID, "voice_text",
-                         "plugin \"%s\" needs what is said in the recording: give voice_text "
-                         "or a .txt beside it",
-                         entry->id);
+    int result = find_voice(request, entry, places, ref, err);
     if (result != 0)
         voice_ref_finish(ref);
     return result;
@@ -237,37 +195,164 @@ int voice_find(const char *voice, const char *voice_text, const struct vox_entry
 void voice_ref_finish(struct voice_ref *ref)
 {
     free(ref->id);
+    free(ref->library_dir);
+    free(ref->library_id);
     free(ref->path);
     free(ref->url);
     free(ref->transcript);
+    free(ref->language);
     str_finish(&ref->bytes);
+    str_finish(&ref->profile);
     *ref = (struct voice_ref){0};
 }
 
-int voice_open(const struct voice_ref *ref, const struct voice_fetch *fetch,
-               struct audio_clip *clip, struct vox_voice *out, struct err *err)
+/* --- Opening ---------------------------------------------------------------------------------- */
+
+/* A file that was changed is another one. NULL: it cannot be looked at. The caller's. */
+static char *key_of_file(const char *path, struct err *err)
 {
-    int result = 0;
-    *clip = (struct audio_clip){0};
-    if (ref->path)
-        result = audio_decode_file(ref->path, VOICE_SECONDS_MAX, clip, err);
-    else if (ref->url)
-        result = download(ref, fetch, clip, err);
-    else if (ref->bytes.len)
-        result = audio_decode_memory(ref->bytes.data, ref->bytes.len, VOICE_SECONDS_MAX, clip, err);
-    if (result != 0) {
-        snprintf(err->field, sizeof(err->field), "voice");
-        return result;
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        err_set(err, ERR_INVALID, NULL, "%s: cannot be read: it is not there any more", path);
+        return NULL;
     }
+    return str_format("file %llu %llu %lld %lld.%09ld", (unsigned long long)info.st_dev,
+                      (unsigned long long)info.st_ino, (long long)info.st_size,
+                      (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+}
+
+static char *key_of(const struct voice_ref *ref, const struct voice_entry *entry, struct err *err)
+{
+    char hex[DIGEST_HEX_SIZE];
+    if (entry->id)
+        return str_format("recording %s", entry->reference.sha256);
+    if (ref->path)
+        return key_of_file(ref->path, err);
+    if (ref->url)
+        return str_format("url %s", ref->url);
+    digest_of(ref->bytes.data, ref->bytes.len, hex);
+    return str_format("recording %s", hex);
+}
+
+/* The recording's bytes, from wherever they are. LIBRARY_GONE: the voice was replaced. */
+static int read_bytes(const struct voice_ref *ref, const struct voice_entry *entry,
+                      const struct voice_fetch *fetch, struct str *bytes, struct err *err)
+{
+    if (entry->id)
+        return library_read_file(ref->library_dir, entry->id,
+                                 entry->decoded.name ? &entry->decoded : &entry->reference, bytes,
+                                 err);
+    if (ref->path)
+        return reference_read(ref->path, bytes, err);
+    if (ref->url)
+        return reference_download(ref->url, fetch, bytes, err);
+    str_append(bytes, ref->bytes.data, ref->bytes.len);
+    return 0;
+}
+
+static int fill(const struct voice_ref *ref, const struct voice_entry *entry,
+                const struct voice_fetch *fetch, struct voice_item *item, struct err *err)
+{
+    struct str bytes = {0};
+    int result = read_bytes(ref, entry, fetch, &bytes, err);
+    if (result == 0) {
+        if (entry->id)
+            memcpy(item->sha256, entry->reference.sha256, sizeof(item->sha256));
+        else
+            digest_of(str_text(&bytes), bytes.len, item->sha256);
+        result = reference_decode(&bytes, fetch->stop, &item->clip, NULL, err);
+        if (result != 0 && !ref->bytes.len)
+            err_prefix(err, "%s", ref->path ? ref->path : ref->id);
+    }
+    str_finish(&bytes);
+    return result;
+}
+
+static int get_recording(const struct voice_ref *ref, const struct voice_fetch *fetch,
+                         struct voice_use *use, struct err *err)
+{
+    bool must_make;
+    char *key = key_of(ref, &use->entry, err);
+    struct voice_item *item = key ? cache_get(use->cache, key, fetch->stop, &must_make, err) : NULL;
+    free(key);
+    if (!item)
+        return err->code;
+    int result = must_make ? fill(ref, &use->entry, fetch, item, err) : 0;
+    if (result != 0)
+        cache_failed(use->cache, item);
+    else if (must_make)
+        cache_done(use->cache, item,
+                   ref->url ? clock_now() + VOICE_URL_FRESH_S * CLOCK_S : CLOCK_NEVER);
+    if (result == 0)
+        use->recording = item;
+    return result;
+}
+
+/* As the voice is now: it may have been replaced since it was found, and may be replaced while we
+ * read. */
+static int get_from_library(const struct voice_ref *ref, const struct voice_fetch *fetch,
+                            struct voice_use *use, struct err *err)
+{
+    int result = LIBRARY_GONE;
+    for (int i = 0; i < OPEN_TRIES_MAX && result == LIBRARY_GONE; i++) {
+        voice_entry_finish(&use->entry);
+        result = library_read_entry(ref->library_dir, ref->library_id, &use->entry, err);
+        if (result == 0)
+            result = get_recording(ref, fetch, use, err);
+    }
+    return result == LIBRARY_GONE ? (int)err->code : result;
+}
+
+static struct vox_str borrow(const char *text)
+{
+    return (struct vox_str){text, text ? strlen(text) : 0};
+}
+
+static void fill_voice(const struct voice_ref *ref, const struct voice_use *use,
+                       struct vox_voice *out)
+{
+    bool is_librarys = use->entry.id && !ref->has_own_transcript;
     *out = (struct vox_voice){
         .size = sizeof(*out),
-        .sample_rate = clip->sample_rate,
-        .channels = clip->channels,
-        .id = {ref->id, strlen(ref->id)},
-        .pcm = clip->pcm,
-        .frames = clip->frames,
+        .id = borrow(ref->id),
+        .transcript = borrow(is_librarys ? use->entry.transcript : ref->transcript),
+        .language = borrow(is_librarys ? use->entry.language : ref->language),
     };
-    if (ref->transcript)
-        out->transcript = (struct vox_str){ref->transcript, strlen(ref->transcript)};
+    if (use->recording) {
+        const struct audio_clip *clip = &use->recording->clip;
+        out->sample_rate = clip->sample_rate;
+        out->channels = clip->channels;
+        out->pcm = clip->pcm;
+        out->frames = clip->frames;
+    }
+}
+
+int voice_open(struct voice_cache *cache, const struct voice_ref *ref,
+               const struct voice_fetch *fetch, struct voice_use *use, struct vox_voice *out,
+               struct err *err)
+{
+    int result = 0;
+    *use = (struct voice_use){.cache = cache};
+    if (ref->library_dir)
+        result = get_from_library(ref, fetch, use, err);
+    else if (ref->path || ref->url || ref->bytes.len)
+        result = get_recording(ref, fetch, use, err);
+    if (result != 0) {
+        snprintf(err->field, sizeof(err->field), "voice");
+        voice_close(use);
+        return result;
+    }
+    fill_voice(ref, use, out);
     return 0;
+}
+
+void voice_close(struct voice_use *use)
+{
+    if (use->recording)
+        cache_unpin(use->cache, use->recording);
+    if (use->profile)
+        cache_unpin(use->cache, use->profile);
+    voice_entry_finish(&use->entry);
+    text_list_finish(&use->warnings);
+    use->recording = use->profile = NULL;
 }

@@ -1,8 +1,9 @@
-/* Prints the layout of everything in vox/plugin.h that crosses between host and plugin; test_layout.py
- * compares the text with abi.golden. The compiler checks the type of each field as well. A struct has no
+/* Prints the layout of everything in vox/plugin.h and vox/ext that crosses between host and plugin;
+ * test_layout.py compares the text with abi.golden. The compiler checks the type of each field as well. A struct has no
  * padding, so each field begins where the one before it ended: a field that is missing here, or a hole,
  * ends the program with status 1.
  */
+#include "vox/ext/profile.h"
 #include "vox/plugin.h"
 
 #include <inttypes.h>
@@ -244,6 +245,29 @@ static void print_entry(void)
     END(vox_entry);
 }
 
+static void print_profile(void)
+{
+    VALUE(VOX_PROFILE_SIZE_MAX);
+    VALUE(VOX_PROFILE_ALONE);
+    BEGIN(vox_profile_sink);
+    FIELD(vox_profile_sink, size, uint32_t);
+    FIELD(vox_profile_sink, reserved, uint32_t);
+    FIELD(vox_profile_sink, self, void *);
+    FIELD(vox_profile_sink, cancelled, int32_t(*)(const struct vox_profile_sink *));
+    FIELD(vox_profile_sink, write,
+          int32_t(*)(const struct vox_profile_sink *, const void *, uint64_t));
+    END(vox_profile_sink);
+    BEGIN(vox_profile);
+    FIELD(vox_profile, size, uint32_t);
+    FIELD(vox_profile, revision, uint32_t);
+    FIELD(vox_profile, flags, uint64_t);
+    FIELD(vox_profile, make,
+          int32_t(*)(struct vox_session *, const struct vox_voice *,
+                     const struct vox_profile_sink *, struct vox_error *));
+    FIELD(vox_profile, check, int32_t(*)(struct vox_session *, struct vox_str, struct vox_error *));
+    END(vox_profile);
+}
+
 int main(void)
 {
     print_values();
@@ -251,5 +275,6 @@ int main(void)
     print_lent_structs();
     print_job();
     print_entry();
+    print_profile();
     return hole_count ? 1 : 0;
 }

@@ -1,4 +1,4 @@
-"""Sizes, offsets, types and constants of vox/plugin.h are those of abi.golden, byte for byte."""
+"""Sizes, offsets, types and constants of vox/plugin.h and vox/ext are those of abi.golden, byte for byte."""
 import difflib
 import pathlib
 import re
@@ -35,10 +35,11 @@ class Layout(unittest.TestCase):
         self.assertFalse(diff, f"\n{diff}\n{UPDATE}")
 
     def test_every_struct_and_constant_is_listed(self):
-        header = (common.INCLUDE / "vox" / "plugin.h").read_text()
+        headers = [common.INCLUDE / "vox" / "plugin.h", *sorted((common.INCLUDE / "vox" / "ext").glob("*.h"))]
+        header = "".join(path.read_text() for path in headers)
         golden = GOLDEN.read_text()
         structs = re.findall(r"^struct (\w+) \{", header, re.M)
-        constants = re.findall(r"^#define (VOX_(?:MAGIC|OK|E[A-Z]+(?= \()|(?:ABI|CAP|OPTION|LOG)_\w+))\s",
+        constants = re.findall(r"^#define (VOX_(?:MAGIC|OK|E[A-Z]+(?= \()|(?:ABI|CAP|OPTION|LOG)_\w+|PROFILE_(?!ID\b)\w+))\s",
                                header, re.M)
         self.assertGreater(len(structs), 10)
         self.assertEqual(sorted(structs), sorted(re.findall(r"^(\w+): size", golden, re.M)))

@@ -145,7 +145,8 @@ struct vox_load {
     uint32_t reserved;
 };
 
-/* A reference recording, decoded by the host; or, with no frames, one of the plugin's own speakers. */
+/* A reference recording, decoded by the host; or, with no frames, one of the plugin's own speakers, or
+ * a profile alone (vox/ext/profile.h). */
 struct vox_voice {
     uint32_t size;
     uint32_t sample_rate; /* Hz; 0 for a speaker */

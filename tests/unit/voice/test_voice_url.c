@@ -25,27 +25,34 @@ static int finish(void **state)
 static void open_voice(const char *path, const struct voice_fetch *fetch, int expected,
                        const char *message)
 {
+    struct voice_cache *cache = voice_cache_create(1 << 20);
     struct voice_ref ref;
-    struct audio_clip clip;
+    struct voice_use use;
     struct vox_voice voice = {0};
     struct err err = {0};
-    const char *url = test_url(server, "127.0.0.1", path);
-    assert_int_equal(voice_find(url, "what is said", &cloner, &places, &ref, &err), 0);
-    assert_int_equal(voice_open(&ref, fetch, &clip, &voice, &err), expected);
+    const struct voice_request request = {.voice = test_url(server, "127.0.0.1", path),
+                                          .transcript = "what is said"};
+    assert_int_equal(voice_find(&request, &cloner, &places, &ref, &err), 0);
+    assert_int_equal(voice_open(cache, &ref, fetch, &use, &voice, &err), expected);
     if (expected != 0) {
         assert_string_equal(err.field, "voice");
         if (!strstr(err.message, message))
             fail_msg("\"%s\" lacks \"%s\"", err.message, message);
         assert_null(strstr(err.message, "secret"));
     } else {
+        int requests = atomic_load(&server->requests);
         assert_int_equal(voice.sample_rate, 16000);
         assert_int_equal(voice.frames, 1600);
         assert_int_equal(strncmp(voice.id.data, "127.0.0.1:", 10), 0);
         assert_null(strchr(voice.id.data, '/'));
         assert_string_equal(voice.transcript.data, "what is said");
+        voice_close(&use);
+        assert_int_equal(voice_open(cache, &ref, fetch, &use, &voice, &err), 0);
+        assert_int_equal(atomic_load(&server->requests), requests); /* not fetched again */
     }
-    audio_clip_finish(&clip);
+    voice_close(&use);
     voice_ref_finish(&ref);
+    voice_cache_destroy(cache);
 }
 
 static void a_url_is_downloaded_when_it_is_opened(void **state)
@@ -76,7 +83,8 @@ static void expect_refused(const char *voice, const char *text, const struct vox
 {
     struct voice_ref ref;
     struct err err = {0};
-    assert_int_equal(voice_find(voice, text, entry, &places, &ref, &err), code);
+    const struct voice_request request = {.voice = voice, .transcript = text};
+    assert_int_equal(voice_find(&request, entry, &places, &ref, &err), code);
     assert_string_equal(err.field, field);
     assert_null(strstr(err.message, "secret"));
     assert_null(ref.url);
