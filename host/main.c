@@ -16,6 +16,8 @@ static const struct verb {
     {"speak", "Speak one text into a file or onto standard output", verb_speak},
     {"batch", "Speak every job of a file", verb_batch},
     {"worker", "Serve a RunPod serverless queue, or jobs on a local port", verb_worker},
+    {"pull", "Download the weights of a model, or check those that are there", verb_pull},
+    {"voices", "Keep the voices that models clone", verb_voices},
     {"plugins", "List the installed plugins and what each can do", verb_plugins},
     {"config", "Print the effective manifest, or the reference of its keys", verb_config},
     {"doctor", "Check this machine and a manifest, and say what to do", verb_doctor},

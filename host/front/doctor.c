@@ -1,5 +1,6 @@
 /* The verb `doctor`: looks at the machine (doctor_machine.c), then at a manifest and what its models need,
- * and says what to do. Makes and changes nothing, unless it is told to load the models.
+ * and says what to do. Makes and changes nothing, unless it is told to load the models, or to try the storage
+ * (doctor_storage.c).
  */
 #include "front/inspect.h"
 
@@ -14,7 +15,7 @@ static const char *const level_names[] = {"ok", "warn", "FAIL"};
 
 struct doctor_arguments {
     struct app_arguments common;
-    bool json, load;
+    bool json, load, storage;
 };
 
 /* --- Findings ------------------------------------------------------------------------------------------- */
@@ -315,6 +316,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case 'l':
         arguments->load = true;
         return 0;
+    case 's':
+        arguments->storage = true;
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -326,6 +330,10 @@ static const struct argp_option options[] = {
     {"load", 'l', NULL, 0,
      "Load every model as a run would, which makes the cache directories, and say how long it took",
      0},
+    {"storage", 's', NULL, 0,
+     "Put, look at, get, list and delete one small object in the manifest's storage, and fetch it "
+     "by its URL",
+     0},
     {0},
 };
 static const struct argp_child children[] = {{&app_argp, 0, NULL, 0}, {0}};
@@ -336,12 +344,13 @@ static const struct argp argp = {
     "Check this machine and a manifest: libraries, encoders, CPU, memory, devices, disks, plugins, "
     "options, model and cache directories. Each check is a line that begins with ok, warn or FAIL "
     "and says what to do.\v"
-    "Nothing is loaded, made or changed unless --load is given.\n\n"
+    "Nothing is loaded, made or changed unless --load or --storage is given.\n\n"
     "Exit codes: 0 no FAIL; 1 something failed that is not required; 2 wrong use or manifest; 3 a "
     "required model would not run.\n\n"
     "Examples:\n"
     "  voxhost doctor\n"
     "  voxhost doctor --manifest voxhost.yaml --load\n"
+    "  voxhost doctor --manifest voxhost.yaml --storage\n"
     "  voxhost doctor -m voxhost.yaml --json | jq '.checks[] | select(.level != \"ok\")'",
     children,
     NULL,
@@ -388,6 +397,8 @@ int verb_doctor(int argc, char **argv)
         exit_code = check_deadly(&doctor, app.manifest);
         if (exit_code == 0)
             exit_code = check_models(&doctor, &app, arguments.load);
+        if (arguments.storage)
+            doctor_check_storage(&doctor, &app.manifest->storage);
     }
     exit_code = finish(&doctor, exit_code);
     return app_close(&app, exit_code);

@@ -22,14 +22,18 @@ static void part_init(struct part *p, const struct section *s, char *path, void 
     p->base = base;
     p->place = (struct place){node->line, node->column};
     p->sources = mem_alloc_array(s->count, sizeof(*p->sources));
+    p->variables = mem_alloc_array(s->count, sizeof(*p->variables));
     p->places = mem_alloc_array(s->count, sizeof(*p->places));
 }
 
 static void part_finish(struct part *p)
 {
-    for (size_t i = 0; i < p->section->count; i++)
+    for (size_t i = 0; i < p->section->count; i++) {
         if (p->section->keys[i].type < KEY_SECTION)
             value_free(&p->section->keys[i], part_slot(p, &p->section->keys[i]));
+        free(p->variables[i]);
+    }
+    free(p->variables);
     free(p->path);
     free(p->sources);
     free(p->places);

@@ -14,6 +14,7 @@
 #define MANIFEST_ALIASES_MAX 32
 #define MANIFEST_SESSIONS_MAX 256
 #define MANIFEST_CONCURRENCY_MAX 1024 /* threads; the command line may not ask for more either */
+#define MANIFEST_TIERS_MAX 8
 #define MODEL_TYPE_SIZE_MAX 64 /* [A-Za-z0-9][A-Za-z0-9._-]*; unique without regard to case */
 
 enum value_source { SOURCE_DEFAULT, SOURCE_ENVIRONMENT, SOURCE_MANIFEST, SOURCE_COMMAND_LINE };
@@ -23,6 +24,8 @@ struct manifest_paths {
     char *models; /* default ./models */
     char *cache;  /* default ./cache */
     char *voices; /* default ./voices */
+    struct text_list model_tiers; /* where a relative model_dir is looked for after `models` */
+    bool copy_up;                 /* what a tier holds is copied to `models` before it is loaded */
 };
 
 struct manifest_host {
@@ -41,12 +44,40 @@ struct manifest_host {
     int64_t fetch_mb_max;
 };
 
-/* All NULL, or at least the endpoint and both keys. */
+enum manifest_storage_type { STORAGE_NONE, STORAGE_FILE, STORAGE_S3 };
+
+/* The endpoint is there if and only if the type is STORAGE_S3, `dir` if it is STORAGE_FILE. The keys and the token come
+ * from one place: the manifest, or one family of variables (see manifest_storage_section). */
 struct manifest_storage {
-    char *endpoint, *bucket, *region, *access_key, *secret_key, *session_token, *prefix;
+    int64_t type; /* enum manifest_storage_type, resolved */
+    char *dir;    /* absolute */
+    char *endpoint, *bucket, *region, *account_id;
+    char *access_key, *secret_key, *session_token;
+    char *credentials_file; /* absolute; read by storage_open when there is no access_key */
+    char *prefix, *public_base_url;
     bool path_style;
     int64_t presign_ttl_s;
+    char *key_template;  /* checked by manifest_key_template_check */
+    char *voices_prefix; /* a relative path that ends with "/" */
 };
+
+/* What a key template may name: "{job_id}" and so on. */
+enum manifest_key_field {
+    KEY_FIELD_JOB_ID,
+    KEY_FIELD_USER_ID,
+    KEY_FIELD_STORY_ID,
+    KEY_FIELD_VOICE,
+    KEY_FIELD_LANGUAGE,
+    KEY_FIELD_MODEL_TYPE,
+    KEY_FIELD_DATE,
+    KEY_FIELD_EXT,
+    KEY_FIELD_RANDOM, /* 32 digits that nobody can guess */
+    KEY_FIELD_COUNT
+};
+extern const char *const manifest_key_fields[KEY_FIELD_COUNT + 1]; /* ends with NULL */
+
+/* Is this a template of relative paths that cannot leave what they begin with? ERR_INVALID says what is wrong. */
+int manifest_key_template_check(const char *text, struct err *err);
 
 struct manifest_worker {
     int64_t inline_chars_max; /* of base64; longer audio is uploaded */
@@ -133,6 +164,9 @@ void manifest_print(const struct manifest *m, bool json, struct str *out);
 
 /* Appends configs/REFERENCE.md's text: every key of every section. */
 void manifest_reference(struct str *out);
+
+/* True for a directory with a model in it: it is not empty, and holds nothing that is still being downloaded (*.part). */
+bool manifest_dir_holds_model(const char *dir);
 
 /* Appends the text of the embedded manifest. */
 void manifest_embedded(struct str *out);

@@ -1,8 +1,10 @@
 /* What follows from several keys together: absolute paths and derived defaults first, then names and
- * directories that clash. It looks at the disk only to see where symbolic links lead; it makes nothing.
+ * directories that clash. It looks at the disk only to see where symbolic links lead, and which tier holds a model; it
+ * makes nothing.
  */
 #include "manifest/manifest_private.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +15,14 @@ static struct part *model_part(const struct manifest *m, size_t i)
     return &m->private_parts->parts[PART_MODELS + i];
 }
 
-/* Where a key of a part stands, else where the part does. */
-static struct place key_place(const struct part *p, const char *key)
+struct place key_place(const struct part *p, const char *key)
 {
     int i = section_find(p->section, key);
     return p->sources[i] == SOURCE_MANIFEST ? p->places[i] : p->place;
 }
 
-/* Makes what stands at `dir`, the value of `key`, absolute. */
-static void dir_resolve(struct reader *r, const struct part *p, const char *key, char **dir,
-                        const char *base, const char *fallback)
+void dir_resolve(struct reader *r, const struct part *p, const char *key, char **dir,
+                 const char *base, const char *fallback)
 {
     const char *relative = *dir ? *dir : fallback;
     char *path = base && relative ? fs_absolute(base, relative) : NULL;
@@ -37,14 +37,65 @@ static void dir_resolve(struct reader *r, const struct part *p, const char *key,
     }
 }
 
+/* Where a relative model_dir lies: in the first tier that holds it, else under paths.models. */
+static void model_dir_choose(const struct manifest_paths *paths, struct manifest_model *model)
+{
+    const char *relative = model->model_dir ? model->model_dir : model->model_type;
+    if (!paths->models || !relative || relative[0] == '/')
+        return;
+    for (size_t i = 0; i <= paths->model_tiers.count; i++) {
+        const char *base = i == 0 ? paths->models : paths->model_tiers.items[i - 1];
+        char *path = base ? fs_absolute(base, relative) : NULL;
+        if (path && manifest_dir_holds_model(path)) {
+            free(model->model_dir);
+            model->model_dir = path;
+            return;
+        }
+        free(path);
+    }
+}
+
+static void tiers_resolve(struct reader *r, const struct part *paths)
+{
+    struct text_list *tiers = &r->m->paths.model_tiers;
+    struct place place = key_place(paths, "model_tiers");
+    for (size_t i = 0; i < tiers->count; i++) {
+        if (tiers->items[i] && strstr(tiers->items[i], "://"))
+            problems_add(r->problems, place.line, place.column,
+                         "paths.model_tiers[%zu]: expected a directory, got \"%s\": a bucket "
+                         "cannot be a tier (mount it, or pull its files)",
+                         i, tiers->items[i]);
+        dir_resolve(r, paths, "model_tiers", &tiers->items[i], r->m->dir, NULL);
+    }
+}
+
 static void model_resolve(struct reader *r, const struct part *p, struct manifest_model *model)
 {
+    if (r->m->paths.model_tiers.count > 0)
+        model_dir_choose(&r->m->paths, model);
     dir_resolve(r, p, "model_dir", &model->model_dir, r->m->paths.models, model->model_type);
     dir_resolve(r, p, "cache_dir", &model->cache_dir, r->m->paths.cache, model->model_type);
     if (model->sessions == 0)
         model->sessions = r->input->cpu_count < 1 ? 1 : r->input->cpu_count;
     if (model->sessions > MANIFEST_SESSIONS_MAX)
         model->sessions = MANIFEST_SESSIONS_MAX;
+}
+
+bool manifest_dir_holds_model(const char *path)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    bool any = false, complete = true;
+    while (dir && complete && (entry = readdir(dir))) {
+        size_t len = strlen(entry->d_name);
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        any = true;
+        complete = len < 5 || strcmp(entry->d_name + len - 5, ".part") != 0;
+    }
+    if (dir)
+        closedir(dir);
+    return any && complete;
 }
 
 void manifest_resolve(struct reader *r)
@@ -55,10 +106,12 @@ void manifest_resolve(struct reader *r)
     dir_resolve(r, paths, "models", &m->paths.models, m->dir, NULL);
     dir_resolve(r, paths, "cache", &m->paths.cache, m->dir, NULL);
     dir_resolve(r, paths, "voices", &m->paths.voices, m->dir, NULL);
+    tiers_resolve(r, paths);
     for (size_t i = 0; i < m->host.plugin_path.count; i++)
         dir_resolve(r, host, "plugin_path", &m->host.plugin_path.items[i], m->dir, NULL);
     for (size_t i = 0; i < m->model_count; i++)
         model_resolve(r, model_part(m, i), &m->models[i]);
+    storage_resolve(r);
 }
 
 /* --- names --- */
@@ -248,4 +301,5 @@ void manifest_check(struct reader *r)
     }
     default_model_check(r);
     dirs_check(r);
+    storage_check(r);
 }

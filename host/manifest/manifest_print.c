@@ -138,7 +138,7 @@ static void source_append(struct str *out, const struct part *p, size_t i)
         str_puts(out, "  # default\n");
         break;
     case SOURCE_ENVIRONMENT:
-        str_printf(out, "  # from environment variable %s\n", p->section->keys[i].env);
+        str_printf(out, "  # from environment variable %s\n", p->variables[i]);
         break;
     case SOURCE_MANIFEST:
         str_printf(out, "  # from manifest line %d\n", p->places[i].line);
@@ -199,7 +199,7 @@ static void part_to_json(const struct part *p, cJSON *object)
         if (p->sources[i] == SOURCE_MANIFEST)
             cJSON_AddItemToObject(entry, "line", json_create_int64(p->places[i].line));
         else if (p->sources[i] == SOURCE_ENVIRONMENT)
-            cJSON_AddStringToObject(entry, "variable", spec->env);
+            cJSON_AddStringToObject(entry, "variable", p->variables[i]);
     }
 }
 

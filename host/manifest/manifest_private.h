@@ -10,7 +10,7 @@
 #define MANIFEST_PATH_SIZE_MAX 4095 /* what Linux takes */
 #define MANIFEST_PLUGIN_PATH_MAX 32
 #define OPTION_NAME_SIZE_MAX 128
-#define MANIFEST_TEXT_SIZE_MAX 1024
+#define MANIFEST_TEXT_SIZE_MAX 4096 /* session tokens are long */
 
 enum key_type {
     KEY_NAME,        /* char *: [A-Za-z0-9][A-Za-z0-9._-]* */
@@ -33,7 +33,9 @@ enum key_type {
 
 enum key_flags {
     KEY_REQUIRED = 1,
-    KEY_FILE_ONLY = 2, /* not on the command line */
+    KEY_FILE_ONLY = 2,   /* not on the command line */
+    KEY_FAMILY = 4,      /* only variables of the section's family (manifest_families) give it */
+    KEY_FAMILY_SIGN = 8, /* the first family with a variable of such a key is the section's */
 };
 
 /* One row of a table. */
@@ -46,7 +48,8 @@ struct key_spec {
     const char *const *choices; /* ends with NULL */
     const char *fallback;       /* the default as text; NULL: none */
     const char *fallback_note;  /* what the default is when no text says it */
-    const char *env;            /* the variable that may give it, or NULL */
+    const char
+        *env; /* variables that may give it, parted by blanks, the first that is set; or NULL */
     const char *help;
 };
 
@@ -60,6 +63,9 @@ struct section {
 extern const struct section manifest_root_section, manifest_paths_section, manifest_host_section,
     manifest_storage_section, manifest_worker_section, manifest_model_section;
 
+/* Sets of variables of which a section uses only one, known by how names begin, parted by blanks; ends with NULL. */
+extern const char *const manifest_families[];
+
 struct place {
     int line, column;
 };
@@ -71,6 +77,7 @@ struct part {
     void *base;
     struct place place;
     unsigned char *sources; /* enum value_source of each key */
+    char **variables;       /* of each key that the environment gave: its name */
     struct place *places;   /* of each key that stands in the manifest */
 };
 
@@ -117,6 +124,15 @@ void override_apply(struct reader *r, const char *text);
 
 /* Makes paths absolute and fills in the defaults that follow from other keys. */
 void manifest_resolve(struct reader *r);
+/* The same for the section `storage`: its type, its endpoint, one place for its keys. */
+void storage_resolve(struct reader *r);
+/* Reports what is wrong with templates, prefixes and URLs of the section `storage`. */
+void storage_check(struct reader *r);
+/* Where a key of a part stands, else where the part does. */
+struct place key_place(const struct part *p, const char *key);
+/* Makes what stands at `dir`, the value of `key`, absolute. */
+void dir_resolve(struct reader *r, const struct part *p, const char *key, char **dir,
+                 const char *base, const char *fallback);
 /* Reports what no single key can be wrong about: names and directories that clash. */
 void manifest_check(struct reader *r);
 

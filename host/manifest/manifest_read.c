@@ -295,15 +295,64 @@ static void entry_read(struct reader *r, struct part *p, const struct yaml_node 
     free(label);
 }
 
-/* A key that the section does not name. */
-static void absent_read(struct reader *r, struct part *p, size_t i)
+/* True when the name begins as one of this family does. */
+static bool family_has(const char *family, const char *name)
+{
+    while (*family) {
+        size_t len = strcspn(family, " ");
+        if (strncmp(name, family, len) == 0)
+            return true;
+        family += len + (family[len] == ' ');
+    }
+    return false;
+}
+
+/* The first variable of a key, of a family unless that is NULL, that is set to something; *name is the caller's. */
+static const char *variable_find(const struct reader *r, const struct key_spec *spec,
+                                 const char *family, char **name)
+{
+    for (const char *at = r->input->getenv ? spec->env : NULL; at && *at;) {
+        size_t len = strcspn(at, " ");
+        *name = mem_copy_text(at, len);
+        const char *text = family && !family_has(family, *name)
+                               ? NULL
+                               : r->input->getenv(*name, r->input->getenv_arg);
+        if (text && text[0])
+            return text;
+        free(*name);
+        at += len + (at[len] == ' ');
+    }
+    *name = NULL;
+    return NULL;
+}
+
+/* NULL: none is in use. */
+static const char *family_find(const struct reader *r, const struct section *s)
+{
+    for (const char *const *family = manifest_families; *family; family++) {
+        for (size_t i = 0; i < s->count; i++) {
+            char *name = NULL;
+            if (s->keys[i].flags & KEY_FAMILY_SIGN)
+                variable_find(r, &s->keys[i], *family, &name);
+            free(name);
+            if (name)
+                return *family;
+        }
+    }
+    return NULL;
+}
+
+/* A key that the section does not name; `family` is the one in use, or NULL. */
+static void absent_read(struct reader *r, struct part *p, size_t i, const char *family)
 {
     const struct key_spec *spec = &p->section->keys[i];
     const char *text = NULL;
-    if (spec->env && r->input->getenv)
-        text = r->input->getenv(spec->env, r->input->getenv_arg);
-    if (text && text[0]) {
-        char *label = str_format("environment variable %s", spec->env);
+    if (!(spec->flags & KEY_FAMILY))
+        text = variable_find(r, spec, NULL, &p->variables[i]);
+    else if (family)
+        text = variable_find(r, spec, family, &p->variables[i]);
+    if (text) {
+        char *label = str_format("environment variable %s", p->variables[i]);
         p->sources[i] = SOURCE_ENVIRONMENT;
         value_read_text(r, label, spec, text, ':', part_slot(p, spec));
         free(label);
@@ -332,7 +381,8 @@ void part_read(struct reader *r, struct part *p, const struct yaml_node *map)
     }
     for (size_t i = 0; map && i < map->count; i++)
         entry_read(r, p, map->keys[i], map->items[i]);
+    const char *family = family_find(r, p->section);
     for (size_t i = 0; i < p->section->count; i++)
         if (p->sources[i] == SOURCE_DEFAULT)
-            absent_read(r, p, i);
+            absent_read(r, p, i, family);
 }

@@ -1,6 +1,8 @@
 /* configs/REFERENCE.md: every key of every section, written from the tables. */
 #include "manifest/manifest_private.h"
 
+#include <string.h>
+
 static const char introduction[] =
     "# Manifest reference\n"
     "\n"
@@ -40,6 +42,15 @@ static void default_append(const struct key_spec *spec, struct str *out)
         str_puts(out, "none");
 }
 
+static void variables_append(const struct key_spec *spec, struct str *out)
+{
+    for (const char *name = spec->env; name && *name;) {
+        size_t len = strcspn(name, " ");
+        str_printf(out, "%s`%.*s`", name == spec->env ? "" : ", ", (int)len, name);
+        name += len + (name[len] == ' ');
+    }
+}
+
 static void section_append(const struct section *s, struct str *out)
 {
     if (s->name[0])
@@ -55,11 +66,9 @@ static void section_append(const struct section *s, struct str *out)
         key_expected(spec, out);
         str_puts(out, " | ");
         default_append(spec, out);
-        if (spec->env)
-            str_printf(out, " | `%s` | ", spec->env);
-        else
-            str_puts(out, " | | ");
-        str_printf(out, "%s |\n", spec->help);
+        str_puts(out, " | ");
+        variables_append(spec, out);
+        str_printf(out, "%s| %s |\n", spec->env ? " " : "", spec->help);
     }
 }
 

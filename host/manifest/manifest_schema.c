@@ -37,6 +37,13 @@ static const struct key_spec paths_keys[] = {
      .help = "What a relative `cache_dir` starts from."},
     {"voices", KEY_DIR, AT(voices), .fallback = "voices", .env = "VOXHOST_VOICES",
      .help = "The voice library."},
+    {"model_tiers", KEY_DIRS, AT(model_tiers), .max = MANIFEST_TIERS_MAX, .fallback = "",
+     .help = "Directories where a relative `model_dir` is looked for when `models` does not hold it: "
+             "the first that does wins. One that is empty, or that `voxhost pull` has not "
+             "completed, holds nothing."},
+    {"copy_up", KEY_BOOL, AT(copy_up), .fallback = "false",
+     .help = "A model found in `model_tiers` is copied to `models` before it is loaded, where that "
+             "leaves `host.min_free_mb` free."},
 };
 #undef AT
 
@@ -77,21 +84,54 @@ static const struct key_spec host_keys[] = {
 };
 #undef AT
 
+static const char *const storage_types[] = {"none", "file", "s3", NULL};
+/* In the order in which they are looked at: RunPod's, Cloudflare's, AWS's. */
+const char *const manifest_families[] = {"BUCKET_", "R2_ NEXT_PUBLIC_R2_", "S3_ AWS_", NULL};
+
 #define AT(member) .offset = offsetof(struct manifest_storage, member)
 static const struct key_spec storage_keys[] = {
-    {"endpoint", KEY_TEXT, AT(endpoint), .fallback_note = "none: nothing is uploaded",
-     .env = "BUCKET_ENDPOINT_URL",
+    {"type", KEY_CHOICE, AT(type), .min = STORAGE_NONE, .choices = storage_types,
+     .fallback_note = "`s3` when a bucket or an endpoint is named, else `file` when `dir` is",
+     .help = "`none`: nothing is stored, whatever else is said."},
+    {"dir", KEY_DIR, AT(dir), .fallback_note = "none",
+     .help = "Of `type: file`: objects are files below it."},
+    {"endpoint", KEY_TEXT, .flags = KEY_FAMILY | KEY_FAMILY_SIGN, AT(endpoint),
+     .fallback_note = "R2's for an `account_id`, else that of AWS in the region",
+     .env = "BUCKET_ENDPOINT_URL R2_ENDPOINT R2_ENDPOINT_URL AWS_ENDPOINT_URL",
      .help = "Of an S3-compatible service: `https://HOST`, or with the bucket in it."},
-    {"bucket", KEY_TEXT, AT(bucket), .fallback_note = "in the endpoint", .env = "BUCKET_NAME",
+    {"bucket", KEY_TEXT, .flags = KEY_FAMILY | KEY_FAMILY_SIGN, AT(bucket),
+     .fallback_note = "in the endpoint",
+     .env = "BUCKET_NAME R2_BUCKET R2_BUCKET_NAME S3_BUCKET S3_BUCKET_NAME",
      .help = "The bucket; it must exist."},
-    {"region", KEY_TEXT, AT(region), .fallback_note = "by the endpoint", .env = "BUCKET_REGION",
+    {"region", KEY_TEXT, .flags = KEY_FAMILY, AT(region), .fallback_note = "by the endpoint",
+     .env = "BUCKET_REGION R2_REGION AWS_REGION AWS_DEFAULT_REGION",
      .help = "The region that requests are signed for."},
-    {"access_key", KEY_SECRET, AT(access_key), .env = "BUCKET_ACCESS_KEY_ID",
+    {"account_id", KEY_NAME, .flags = KEY_FAMILY, AT(account_id), .fallback_note = "none",
+     .env = "R2_ACCOUNT_ID", .help = "Of Cloudflare R2, where no endpoint is named."},
+    {"access_key", KEY_SECRET, .flags = KEY_FAMILY | KEY_FAMILY_SIGN, AT(access_key),
+     .env = "BUCKET_ACCESS_KEY_ID R2_ACCESS_KEY_ID AWS_ACCESS_KEY_ID",
      .help = "The access key's id."},
-    {"secret_key", KEY_SECRET, AT(secret_key), .env = "BUCKET_SECRET_ACCESS_KEY",
+    {"secret_key", KEY_SECRET, .flags = KEY_FAMILY, AT(secret_key),
+     .env = "BUCKET_SECRET_ACCESS_KEY R2_SECRET_ACCESS_KEY AWS_SECRET_ACCESS_KEY",
      .help = "Its secret."},
-    {"session_token", KEY_SECRET, AT(session_token), .env = "BUCKET_SESSION_TOKEN",
+    {"session_token", KEY_SECRET, .flags = KEY_FAMILY, AT(session_token),
+     .env = "BUCKET_SESSION_TOKEN R2_SESSION_TOKEN AWS_SESSION_TOKEN",
      .help = "With temporary credentials."},
+    {"credentials_file", KEY_DIR, .flags = KEY_FAMILY, AT(credentials_file),
+     .fallback_note = "none", .env = "AWS_SHARED_CREDENTIALS_FILE",
+     .help =
+         "Where no key is named: an INI file whose section `[default]` has `aws_access_key_id`, "
+         "`aws_secret_access_key` and perhaps `aws_session_token`."},
+    {"public_base_url", KEY_TEXT, .flags = KEY_FAMILY, AT(public_base_url),
+     .fallback_note = "none: URLs are signed",
+     .env = "BUCKET_PUBLIC_URL R2_PUBLIC_URL NEXT_PUBLIC_R2_PUBLIC_URL",
+     .help = "What anyone can fetch objects from: a URL is this, `/` and the object's name."},
+    {"key_template", KEY_TEXT, AT(key_template), .fallback = "{random}/{job_id}.{ext}",
+     .help = "The name of a result: text and `{job_id}`, `{user_id}`, `{story_id}`, `{voice}`, "
+             "`{language}`, `{model_type}`, `{date}` (UTC), `{ext}`, `{random}` (nobody can guess "
+             "it). What a job does not say is `none`."},
+    {"voices_prefix", KEY_TEXT, AT(voices_prefix), .fallback = "voices/",
+     .help = "What names of stored voices begin with."},
     {"prefix", KEY_TEXT, AT(prefix), .fallback_note = "none", .env = "BUCKET_PREFIX",
      .help = "What names of objects begin with, such as `output`."},
     {"path_style", KEY_BOOL, AT(path_style), .fallback = "true", .env = "BUCKET_PATH_STYLE",
@@ -173,8 +213,11 @@ const struct section manifest_host_section = {"host", "The host itself.", host_k
                                               COUNT(host_keys)};
 const struct section manifest_storage_section = {
     "storage",
-    "An S3-compatible service. Results that are too large to be sent go there, and their reply has "
-    "a URL.",
+    "A directory, or a bucket of an S3-compatible service. Results that are too large to be sent "
+    "go "
+    "there, and their reply has a URL. Variables of one family only are used, the first of "
+    "`BUCKET_*`, `R2_*` and `S3_*` with `AWS_*` that has an endpoint, a bucket or an access key; "
+    "keys in the manifest are never completed from variables.",
     storage_keys, COUNT(storage_keys)};
 const struct section manifest_worker_section = {
     "worker", "`voxhost worker`, which serves a RunPod queue.", worker_keys, COUNT(worker_keys)};

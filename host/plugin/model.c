@@ -94,6 +94,7 @@ static void create_model(struct models *models, struct model *model,
 {
     model->owner = models;
     model->config = config;
+    pthread_mutex_init(&model->identity_lock, NULL);
     sync_mutex_init(&model->lock);
     sync_cond_init(&model->changed);
     model->idle = mem_alloc_array((size_t)config->sessions, sizeof(*model->idle));
@@ -192,6 +193,9 @@ static int initialise(struct model *model, struct vox_model **handle, struct err
     struct vox_error error = {.size = sizeof(error)};
     if (model_cache_prepare(model, err) != 0)
         return err->code;
+    model_copy_up(model);
+    if (model->copied_dir)
+        model->load.model_dir = borrow(model->copied_dir);
     plugin_lock(model->plugin);
     crash_enter(NULL, "plugin \"%s\" (model \"%s\") in init", model->entry->id, model_name(model));
     int32_t code = model->entry->init(&model->host, &model->load, handle, &error);
@@ -337,8 +341,10 @@ static bool unload(struct model *model)
     }
     pthread_cond_destroy(&model->changed);
     pthread_mutex_destroy(&model->lock);
+    pthread_mutex_destroy(&model->identity_lock);
     option_set_finish(&model->options);
     free(model->plugin_dir);
+    free(model->copied_dir);
     free(model->idle);
     return true;
 }

@@ -13,6 +13,7 @@ struct model {
     const struct vox_entry *entry;
     struct option_set options; /* load options */
     char *plugin_dir;
+    char *copied_dir; /* where copy_up put the model; NULL: it is loaded from config->model_dir */
     struct vox_host host;
     struct vox_load load;
 
@@ -20,6 +21,9 @@ struct model {
     bool cache_claimed;
     dev_t cache_device;
     ino_t cache_inode;
+
+    pthread_mutex_t identity_lock;
+    char identity[DIGEST_HEX_SIZE]; /* guarded by identity_lock; "" until it is asked for */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -49,6 +53,8 @@ struct models {
 
 void model_close_session(struct model *model, struct vox_session *session);
 int model_cache_prepare(struct model *model, struct err *err);
+/* Copies a model that a tier holds to paths.models, where the manifest asks for that and there is room: *copied_dir. */
+void model_copy_up(struct model *model);
 /* Tells waiters and the watcher; call without the lock. */
 void model_announce(struct model *model);
 

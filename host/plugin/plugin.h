@@ -106,6 +106,9 @@ const struct manifest_model *model_manifest(const struct model *model);
 const struct vox_entry *
 model_entry(const struct model *model);                   /* NULL: its plugin could not be opened */
 const char *model_plugin_path(const struct model *model); /* NULL likewise */
+/* A digest of the model's options and of name, size and time of the files in its folder, as they were when it was first
+ * asked for: what belongs to one checkpoint and no other is known by it. */
+void model_identity(struct model *model, char out[DIGEST_HEX_SIZE]);
 enum model_state model_state(struct model *model, struct err *why); /* why: set when FAILED */
 int64_t model_load_ms(struct model *model);
 int64_t model_ready_at(struct model *model); /* clock_now when loading ended; 0: it has not */

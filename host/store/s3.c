@@ -1,9 +1,7 @@
-/* Puts an object into S3-compatible storage and makes the URL by which others get it: from a
- * finished result to the sentence of the error. Signs with s3_sign.c, sends over host/http;
- * knows no job and no audio. */
+/* One request to an S3-compatible service, from its parts to an answer or the sentence of the error: signs (s3_sign.c), sends
+ * over host/http, and tries again what may pass. Keeps connections for the next request. What requests are for is known
+ * in s3_objects.c, s3_upload.c and s3_download.c. */
 #include "store/store_private.h"
-
-#include "http/http.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,29 +12,120 @@
 #define PAUSE_FIRST_S 0.5
 #define PAUSE_MAX_S 30.0 /* however long Retry-After asks for */
 #define STOP_POLL_MS 20
-#define STOPPED "the upload was stopped"
-#define TIMEOUT_BASE_S 30.0
+#define PATIENCE_S 30.0
+#define STALL_S 60.0
 #define BYTES_PER_S_MIN (256.0 * 1024) /* slower than this is no use to a worker */
-#define ANSWER_BYTES_MAX (64u << 10)
-#define WORD_LEN_MAX 64 /* of an error code or region that a server tells us */
+#define ANSWER_BYTES_MAX (8u << 20)    /* a page of a list: 1,000 objects */
+#define IDLE_CLIENTS_MAX 16
+#define HEADERS_MAX (STORAGE_METADATA_MAX + 5)
+#define EMPTY_HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-/* One upload and what its attempts have taught us. */
-struct upload {
-    const struct s3_target *target;
-    struct s3_place place;
-    const char *content_type;
-    const void *data;
-    size_t len;
-    char payload_hash[DIGEST_HEX_SIZE];
-    const atomic_int *stop;
-    bool clock_corrected;
-    int64_t clock_skew_s; /* the server's clock less ours */
+enum { TEXT_COUNT = 7 };
+
+struct s3 {
+    struct s3_target target;
+    char *texts[TEXT_COUNT]; /* what the target points to */
+    char *name;
+    pthread_mutex_t lock;
+    struct http_client *idle[IDLE_CLIENTS_MAX]; /* guarded by lock */
+    size_t idle_count;                          /* guarded by lock */
+    atomic_int_least64_t clock_correction_s;    /* not 0 once a server has refused our time */
+    atomic_int_least64_t clock_skew_s;          /* as the last answer had it */
 };
 
 static bool is_stopped(const atomic_int *stop)
 {
     return stop && atomic_load(stop) != 0;
 }
+
+static const char *token_of(const struct s3_target *target)
+{
+    return target->session_token && *target->session_token ? target->session_token : NULL;
+}
+
+/* --- Life ------------------------------------------------------------------------------------- */
+
+static void copy_target(struct s3 *s3, const struct s3_target *target)
+{
+    s3->target = *target;
+    const char **const members[TEXT_COUNT] = {&s3->target.endpoint,   &s3->target.bucket,
+                                              &s3->target.region,     &s3->target.access_key,
+                                              &s3->target.secret_key, &s3->target.session_token,
+                                              &s3->target.prefix};
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        *members[i] = s3->texts[i] = mem_copy_string(*members[i]);
+}
+
+int s3_open(const struct s3_target *target, struct s3 **out, struct err *err)
+{
+    struct s3_place place;
+    *out = NULL;
+    if (s3_place_find(target, NULL, &place, err) != 0)
+        return err->code;
+    struct s3 *s3 = mem_alloc(sizeof(*s3));
+    copy_target(s3, target);
+    pthread_mutex_init(&s3->lock, NULL);
+    s3->name = target->bucket && *target->bucket
+                   ? str_format("bucket \"%s\" at %s", target->bucket, place.host)
+                   : mem_copy_string(place.host);
+    s3_place_finish(&place);
+    *out = s3;
+    return 0;
+}
+
+void s3_close(struct s3 *s3)
+{
+    if (!s3)
+        return;
+    for (size_t i = 0; i < s3->idle_count; i++)
+        http_client_destroy(s3->idle[i]);
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        free(s3->texts[i]);
+    pthread_mutex_destroy(&s3->lock);
+    free(s3->name);
+    free(s3);
+}
+
+const char *s3_name(const struct s3 *s3)
+{
+    return s3->name;
+}
+
+char *s3_key_base(const struct s3 *s3)
+{
+    const char *prefix = s3->target.prefix ? s3->target.prefix : "";
+    size_t len = strlen(prefix);
+    return str_format("%s%s", prefix, len == 0 || prefix[len - 1] == '/' ? "" : "/");
+}
+
+int64_t s3_clock_skew(const struct s3 *s3)
+{
+    return atomic_load(&s3->clock_skew_s);
+}
+
+/* One whose connections may still be open, or a new one; NULL when there is no libcurl. */
+static struct http_client *take_client(struct s3 *s3)
+{
+    struct http_client *client = NULL;
+    pthread_mutex_lock(&s3->lock);
+    if (s3->idle_count > 0)
+        client = s3->idle[--s3->idle_count];
+    pthread_mutex_unlock(&s3->lock);
+    return client ? client : http_client_create(USER_AGENT);
+}
+
+static void keep_client(struct s3 *s3, struct http_client *client)
+{
+    pthread_mutex_lock(&s3->lock);
+    if (s3->idle_count < IDLE_CLIENTS_MAX) {
+        s3->idle[s3->idle_count++] = client;
+        client = NULL;
+    }
+    pthread_mutex_unlock(&s3->lock);
+    http_client_destroy(client);
+}
+
+/* --- One attempt ------------------------------------------------------------------------------ */
 
 static struct s3_signing start_signing(const struct s3_target *target, const struct s3_place *place,
                                        const char *method, int64_t now_unix_s)
@@ -48,50 +137,76 @@ static struct s3_signing start_signing(const struct s3_target *target, const str
     return signing;
 }
 
-static const char *token_of(const struct s3_target *target)
+static int by_name(const void *a, const void *b)
 {
-    return target->session_token && *target->session_token ? target->session_token : NULL;
+    return strcmp(((const struct s3_header *)a)->name, ((const struct s3_header *)b)->name);
 }
 
-/* --- One attempt ------------------------------------------------------------------------------ */
-
 /* The signed headers and the signature, as text for the request; `lines` must be empty. */
-static void sign_upload(const struct upload *u, struct text_list *lines)
+static void sign_request(const struct s3 *s3, const struct s3_request *request,
+                         const struct s3_place *place, struct text_list *lines)
 {
+    const char *token = token_of(&s3->target);
+    const char *hash = request->payload_hash ? request->payload_hash : EMPTY_HASH;
     struct s3_signing signing =
-        start_signing(u->target, &u->place, "PUT", (int64_t)time(NULL) + u->clock_skew_s);
-    struct s3_header headers[] = {{"content-type", u->content_type},
-                                  {"host", u->place.host},
-                                  {"x-amz-content-sha256", u->payload_hash},
-                                  {"x-amz-date", signing.date},
-                                  {"x-amz-security-token", token_of(u->target)}};
-    size_t count = sizeof(headers) / sizeof(headers[0]) - (token_of(u->target) ? 0 : 1);
+        start_signing(&s3->target, place, request->method,
+                      (int64_t)time(NULL) + atomic_load(&s3->clock_correction_s));
+    struct s3_header headers[HEADERS_MAX] = {{"host", place->host},
+                                             {"x-amz-content-sha256", hash},
+                                             {"x-amz-date", signing.date},
+                                             {"x-amz-security-token", token}};
+    size_t count = token ? 4 : 3;
+    for (size_t i = 0; i < request->header_count && count < HEADERS_MAX; i++)
+        headers[count++] = request->headers[i];
+    qsort(headers, count, sizeof(headers[0]), by_name);
     struct str authorization = {0};
-    s3_sign_headers(&signing, "", headers, count, u->payload_hash, &authorization);
+    s3_sign_headers(&signing, request->query ? request->query : "", headers, count, hash,
+                    &authorization);
     for (size_t i = 0; i < count; i++)
         if (strcmp(headers[i].name, "host") != 0) /* goes out by itself */
             text_list_add(lines, str_format("%s: %s", headers[i].name, headers[i].value));
     text_list_add(lines, str_format("authorization: %s", str_text(&authorization)));
+    for (size_t i = 0; request->lines && request->lines[i]; i++)
+        text_list_add(lines, mem_copy_string(request->lines[i]));
     str_finish(&authorization);
 }
 
-static int send_upload(const struct upload *u, struct http_response *response)
+static int send_request(struct s3 *s3, const struct s3_request *request,
+                        const struct s3_place *place, struct http_response *response)
 {
     struct text_list lines = {0};
-    sign_upload(u, &lines);
+    struct http_client *client = take_client(s3);
+    *response = (struct http_response){.retry_after_s = -1};
+    if (!client)
+        return err_set(&response->err, ERR_INTERNAL, NULL, "no HTTP client: libcurl is missing");
+    sign_request(s3, request, place, &lines);
     const char **headers = mem_alloc_array(lines.count + 1, sizeof(*headers));
     for (size_t i = 0; i < lines.count; i++)
         headers[i] = lines.items[i];
-    char *url = str_format("%s%s", u->place.origin, u->place.path);
-    struct http_request request = {.method = "PUT",
-                                   .url = url,
-                                   .headers = headers,
-                                   .body = u->data,
-                                   .body_len = u->len,
-                                   .timeout_s = TIMEOUT_BASE_S + (double)u->len / BYTES_PER_S_MIN,
-                                   .response_max = ANSWER_BYTES_MAX,
-                                   .public_only = u->target->public_only};
-    int result = http_send(&request, USER_AGENT, u->stop, response);
+    const char *query = request->query ? request->query : "";
+    char *url = str_format("%s%s%s%s", place->origin, place->path, *query ? "?" : "", query);
+    double bytes = (double)(request->body_len + request->expected_len);
+    struct http_request http = {
+        .method = request->method,
+        .url = url,
+        .headers = headers,
+        .body = request->body,
+        .body_len = (size_t)request->body_len,
+        .body_read = request->body_read,
+        .body_arg = request->arg,
+        .take = request->take,
+        .take_arg = request->arg,
+        .timeout_s =
+            (request->patience_s > 0 ? request->patience_s : PATIENCE_S) + bytes / BYTES_PER_S_MIN,
+        .stall_timeout_s = request->patience_s > STALL_S ? request->patience_s : STALL_S,
+        .response_max = ANSWER_BYTES_MAX,
+        .public_only = s3->target.public_only,
+        .keep_headers = true,
+    };
+    if (request->begin)
+        request->begin(request->arg);
+    int result = http_client_send(client, &http, request->stop, response);
+    keep_client(s3, client);
     free(url);
     free(headers);
     text_list_finish(&lines);
@@ -100,19 +215,10 @@ static int send_upload(const struct upload *u, struct http_response *response)
 
 /* --- The answer ------------------------------------------------------------------------------- */
 
-/* The text of an element like <Code>SlowDown</Code> when it is one word; else "". Enough of XML
- * for that: S3 escapes nothing in it and nests none. */
-static void find_word(const struct str *body, const char *element, char out[WORD_LEN_MAX + 1])
+void s3_response_finish(struct http_response *response)
 {
-    char *open = str_format("<%s>", element);
-    const char *at = strstr(str_text(body), open);
-    const char *word = at ? at + strlen(open) : "";
-    size_t len = strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.:");
-    if (len > WORD_LEN_MAX || word[len] != '<')
-        len = 0;
-    memcpy(out, word, len);
-    out[len] = '\0';
-    free(open);
+    str_finish(&response->body);
+    str_finish(&response->headers);
 }
 
 static bool may_pass(int status)
@@ -120,22 +226,35 @@ static bool may_pass(int status)
     return status == 0 || status == 408 || status == 429 || status >= 500;
 }
 
-static int describe_failure(const struct upload *u, const struct http_response *response,
+/* Where the server says that the bucket is; "" when it does not. */
+static void find_region(const struct http_response *response, char out[S3_WORD_SIZE])
+{
+    s3_xml_word(str_text(&response->body), "Region", out);
+    char *header = http_response_header(response, "x-amz-bucket-region");
+    if (!*out && header && strlen(header) < S3_WORD_SIZE &&
+        header[strspn(header, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0')
+        memcpy(out, header, strlen(header) + 1);
+    free(header);
+}
+
+static int describe_failure(const struct s3 *s3, const struct s3_request *request,
+                            const struct s3_place *place, const struct http_response *response,
                             int attempts, struct err *err)
 {
-    char word[WORD_LEN_MAX + 1], region[WORD_LEN_MAX + 1];
+    char word[S3_WORD_SIZE], region[S3_WORD_SIZE];
+    const char *bucket = s3->target.bucket;
     struct str text = {0};
-    if (u->target->bucket && *u->target->bucket)
-        str_printf(&text, "bucket \"%s\" at ", u->target->bucket);
+    if (bucket && *bucket)
+        str_printf(&text, "bucket \"%s\" at ", bucket);
     if (response->status == 0) {
         str_puts(&text, response->err.message); /* begins with the host */
     } else {
-        find_word(&response->body, "Code", word);
-        find_word(&response->body, "Region", region);
-        str_printf(&text, "%s: the upload was answered %d%s%s", u->place.host, response->status,
-                   *word ? " " : "", word);
-        if (*region && strcmp(region, u->place.region) != 0)
-            str_printf(&text, " (signed for region %s, the bucket is in %s)", u->place.region,
+        s3_xml_word(str_text(&response->body), "Code", word);
+        find_region(response, region);
+        str_printf(&text, "%s: the %s was answered %d%s%s", place->host, request->what,
+                   response->status, *word ? " " : "", word);
+        if (*region && strcmp(region, place->region) != 0)
+            str_printf(&text, " (signed for region %s, the bucket is in %s)", place->region,
                        region);
     }
     if (attempts > 1)
@@ -145,93 +264,101 @@ static int describe_failure(const struct upload *u, const struct http_response *
     return result;
 }
 
+int s3_missing(const struct s3 *s3, struct err *err)
+{
+    return err_set(err, ERR_INVALID, "key", "there is no such object in %s", s3->name);
+}
+
 /* --- Attempts --------------------------------------------------------------------------------- */
 
+static int say_stopped(const struct s3_request *request, struct err *err)
+{
+    return err_set(err, ERR_CANCELLED, NULL, "the %s was stopped", request->what);
+}
+
 /* Before attempt `next` (2, 3 ...). */
-static int pause_before(int next, double retry_after_s, const atomic_int *stop, struct err *err)
+static int pause_before(int next, double retry_after_s, const struct s3_request *request,
+                        struct err *err)
 {
     const struct timespec step = {0, STOP_POLL_MS * CLOCK_MS};
     int64_t pause = backoff_ns((unsigned)next - 1, PAUSE_FIRST_S, PAUSE_MAX_S);
     double asked_s = retry_after_s < PAUSE_MAX_S ? retry_after_s : PAUSE_MAX_S;
     if (asked_s * (double)CLOCK_S > (double)pause)
         pause = (int64_t)(asked_s * (double)CLOCK_S);
-    for (int64_t until = clock_now() + pause; clock_now() < until && !is_stopped(stop);)
+    for (int64_t until = clock_now() + pause; clock_now() < until && !is_stopped(request->stop);)
         nanosleep(&step, NULL);
-    return is_stopped(stop) ? err_set(err, ERR_CANCELLED, NULL, STOPPED) : 0;
+    return is_stopped(request->stop) ? say_stopped(request, err) : 0;
 }
 
-/* True, once, when the server refused our time and told its own, which later attempts use. */
-static bool learn_clock_skew(struct upload *u, const struct http_response *response)
+/* True, once a request, when the server refused our time and told its own, which later requests use. A HEAD has no word
+ * for it, only its clock. */
+static bool learn_clock(struct s3 *s3, const struct s3_request *request,
+                        const struct http_response *response, bool *corrected)
 {
-    char word[WORD_LEN_MAX + 1];
-    find_word(&response->body, "Code", word);
-    if (u->clock_corrected || response->date_unix_s == 0 ||
-        strcmp(word, "RequestTimeTooSkewed") != 0)
+    enum { SKEW_ALLOWED_S = 600 }; /* servers take 900 */
+    char word[S3_WORD_SIZE];
+    s3_xml_word(str_text(&response->body), "Code", word);
+    int64_t skew = atomic_load(&s3->clock_skew_s);
+    int64_t used = atomic_load(&s3->clock_correction_s);
+    bool silent = strcmp(request->method, "HEAD") == 0 && response->status == 403 &&
+                  llabs((long long)(skew - used)) > SKEW_ALLOWED_S;
+    if (*corrected || response->date_unix_s == 0 ||
+        (!silent && strcmp(word, "RequestTimeTooSkewed") != 0))
         return false;
-    u->clock_skew_s = response->date_unix_s - (int64_t)time(NULL);
-    u->clock_corrected = true;
+    atomic_store(&s3->clock_correction_s, skew);
+    *corrected = true;
     return true;
 }
 
-static int attempt_upload(const struct upload *u, int attempt, struct http_response *response,
-                          struct err *err)
+static int attempt_request(struct s3 *s3, const struct s3_request *request,
+                           const struct s3_place *place, int attempt,
+                           struct http_response *response, struct err *err)
 {
-    int result = send_upload(u, response);
-    if (result == ERR_CANCELLED)
-        return err_set(err, ERR_CANCELLED, NULL, STOPPED);
+    int result = send_request(s3, request, place, response);
+    if (response->date_unix_s != 0)
+        atomic_store(&s3->clock_skew_s, response->date_unix_s - (int64_t)time(NULL));
     if (result == 0 && response->status >= 200 && response->status < 300)
         return 0;
-    return describe_failure(u, response, attempt, err);
+    if (result == ERR_CANCELLED && !is_stopped(request->stop) && request->failure &&
+        request->failure->code != ERR_NONE) {
+        *err = *request->failure;
+        return err->code;
+    }
+    if (result == ERR_CANCELLED)
+        return say_stopped(request, err);
+    return describe_failure(s3, request, place, response, attempt, err);
 }
 
-static int run_attempts(struct upload *u, struct err *err)
+int s3_run(struct s3 *s3, const struct s3_request *request, struct http_response *response,
+           struct s3_refusal *refusal, struct err *err)
 {
+    struct s3_place place;
+    bool corrected = false;
+    *response = (struct http_response){.retry_after_s = -1};
+    *refusal = (struct s3_refusal){0};
+    if (s3_place_find(&s3->target, request->key, &place, err) != 0)
+        return err->code;
     for (int attempt = 1;;) {
-        struct http_response response = {0};
-        int result = attempt_upload(u, attempt, &response, err);
-        bool again_now = result == ERR_STORAGE && learn_clock_skew(u, &response);
-        bool again = result == ERR_STORAGE && may_pass(response.status) && attempt < ATTEMPTS_MAX;
-        double retry_after_s = response.retry_after_s;
-        str_finish(&response.body);
+        int result = attempt_request(s3, request, &place, attempt, response, err);
+        if (result == 0)
+            break;
+        bool again_now = result == ERR_STORAGE && learn_clock(s3, request, response, &corrected);
+        bool again = result == ERR_STORAGE && may_pass(response->status) &&
+                     attempt < ATTEMPTS_MAX && !request->once;
+        double retry_after_s = response->retry_after_s;
+        refusal->status = response->status;
+        s3_xml_word(str_text(&response->body), "Code", refusal->code);
+        s3_response_finish(response);
         if (again_now)
             continue;
-        if (!again)
-            return result;
-        attempt++;
-        if (pause_before(attempt, retry_after_s, u->stop, err) != 0)
-            return err->code;
+        if (!again || pause_before(++attempt, retry_after_s, request, err) != 0)
+            break;
     }
+    s3_place_finish(&place);
+    return response->status >= 200 && response->status < 300 ? 0 : err->code;
 }
 
-/* --- Public ----------------------------------------------------------------------------------- */
-
-static int check_object(const char *content_type, size_t len, struct err *err)
-{
-    if (len > S3_BYTES_MAX)
-        return err_set(err, ERR_TOO_LARGE, NULL,
-                       "%zu bytes are too many for one object, at most %u are sent", len,
-                       S3_BYTES_MAX);
-    for (const char *p = content_type; *p; p++)
-        if (*p < 0x20 || *p >= 0x7f)
-            return err_set(err, ERR_INVALID, NULL, "the content type is not plain ASCII");
-    return 0;
-}
-
-int s3_put(const struct s3_target *target, const char *key, const char *content_type,
-           const void *data, size_t len, const atomic_int *stop, struct err *err)
-{
-    struct upload upload = {
-        .target = target, .content_type = content_type, .data = data, .len = len, .stop = stop};
-    int result = check_object(content_type, len, err);
-    if (result == 0)
-        result = s3_place_find(target, key, &upload.place, err);
-    if (result == 0) {
-        digest_of(data, len, upload.payload_hash);
-        result = run_attempts(&upload, err);
-    }
-    s3_place_finish(&upload.place);
-    return result;
-}
+/* --- URLs ------------------------------------------------------------------------------------- */
 
 int s3_url(const struct s3_target *target, const char *key, int64_t now_unix_s, struct str *url,
            struct err *err)
@@ -244,5 +371,24 @@ int s3_url(const struct s3_target *target, const char *key, int64_t now_unix_s, 
         s3_sign_url(&signing, token_of(target), target->presign_ttl_s, url);
     }
     s3_place_finish(&place);
+    return result;
+}
+
+int s3_presign(const struct s3 *s3, const char *key, struct str *url, struct err *err)
+{
+    return s3_url(&s3->target, key, (int64_t)time(NULL) + atomic_load(&s3->clock_correction_s), url,
+                  err);
+}
+
+int s3_put(const struct s3_target *target, const char *key, const char *content_type,
+           const void *data, size_t len, const atomic_int *stop, struct err *err)
+{
+    struct storage *storage;
+    const struct storage_put put = {
+        .key = key, .content_type = content_type, .data = data, .len = len, .stop = stop};
+    int result = storage_open_s3(target, &storage, err);
+    if (result == 0)
+        result = storage_put(storage, &put, err);
+    storage_close(storage);
     return result;
 }

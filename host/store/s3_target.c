@@ -309,7 +309,7 @@ static char *full_key(const struct s3_target *t, const char *key)
     return NULL;
 }
 
-/* Makes the address; `bucket` stands where `where` says. */
+/* Makes the address; `bucket` stands where `where` says. `key` NULL: of the bucket. */
 static void build_place(const struct s3_target *t, const struct endpoint *e,
                         enum bucket_place where, const char *key, struct s3_place *place)
 {
@@ -322,8 +322,10 @@ static void build_place(const struct s3_target *t, const struct endpoint *e,
     str_puts(&path, e->path);
     if (where == BUCKET_IN_PATH)
         str_printf(&path, "/%s", t->bucket);
-    str_putc(&path, '/');
-    s3_encode(&path, key, true);
+    if (key || path.len == 0)
+        str_putc(&path, '/');
+    if (key)
+        s3_encode(&path, key, true);
     place->origin = str_format("%s://%s", e->scheme, host.data);
     place->host = str_take(&host);
     place->path = str_take(&path);
@@ -356,7 +358,8 @@ int s3_place_find(const struct s3_target *target, const char *key, struct s3_pla
         goto out;
     }
     free(whole);
-    if (!(whole = full_key(target, key))) {
+    whole = key ? full_key(target, key) : NULL;
+    if (key && !whole) {
         result = err_set(err, ERR_INVALID, NULL,
                          "an object's key must be a relative path in UTF-8 of at most 1,024 bytes, "
                          "without \".\", \"..\", empty names and control characters");

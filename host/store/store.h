@@ -1,16 +1,18 @@
-/* Where results go: a directory, or a bucket of an S3-compatible storage. In the directory, a result
+/* Where results go: a directory, or a bucket of an S3-compatible service. In the directory, a result
  * is written under a temporary name in a private folder of this run and renamed when it is whole, so
  * a final name never shows half a file, whatever kills us.
  *
  *     store_open(dir) -> store_temp -> (write it) -> store_commit(temp, "a/b.wav") -> store_close
- *     s3_target_check -> s3_put(key, audio) -> s3_url(key)
+ *     storage_open(manifest) -> storage_put, _get, _head, _list, _delete, _url -> storage_close
  *
- * Knows nothing of audio or jobs. All functions are [any].
+ * The first is for who writes files bit by bit (batch); the second is one interface over a directory
+ * and a bucket, for whole objects. Knows nothing of audio or jobs. All functions are [any].
  */
 #ifndef STORE_H
 #define STORE_H
 
 #include "base/base.h"
+#include "manifest/manifest.h"
 
 #include <stdatomic.h>
 
@@ -43,10 +45,9 @@ void store_close(struct store *store);
 
 /* --- A bucket --------------------------------------------------------------------------------- */
 
-#define S3_BYTES_MAX (64u << 20)    /* of an object: it goes out in one request */
 #define S3_PRESIGN_TTL_MAX_S 604800 /* of Signature Version 4: a week */
 
-/* Where objects go; borrowed for each call. NULL and "" both mean that a text is absent. */
+/* Where objects go. NULL and "" both mean that a text is absent. */
 struct s3_target {
     /* "https://host[:port][/path]". It may name the bucket already, as its first label or as its
      * path, the way the consoles of AWS and R2 show it; `bucket` is absent then, or the same. */
@@ -63,15 +64,10 @@ struct s3_target {
 };
 
 /* Says what is missing or malformed: ERR_INVALID with the manifest's name ("storage.bucket") as the
- * field. Asks no server. No message of these functions holds a key, token, signature or path. */
+ * field. Asks no server. No message of this module holds a credential, signature or object's key. */
 int s3_target_check(const struct s3_target *target, struct err *err);
 
-/* Uploads an object, replacing what was there, and blocks until that is done. `key`: a relative
- * path in UTF-8 (fs_path_is_inside), with the prefix at most 1,024 bytes; who may not find it must
- * not guess it. What may pass (no connection, a cut, a time-out, 408, 429, 5xx) is tried 3 times in
- * all, with pauses or as Retry-After says; when the server finds our clock wrong, once more by its
- * own. ERR_STORAGE with the status, the server's word for it, the bucket and the host; ERR_INVALID
- * for a bad target or key; ERR_TOO_LARGE; ERR_CANCELLED once *stop is not 0 (NULL: never). */
+/* One upload without a storage; as storage_put. */
 int s3_put(const struct s3_target *target, const char *key, const char *content_type,
            const void *data, size_t len, const atomic_int *stop, struct err *err);
 
@@ -79,5 +75,94 @@ int s3_put(const struct s3_target *target, const char *key, const char *content_
  * server. Errors as s3_target_check's, and for a bad key. */
 int s3_url(const struct s3_target *target, const char *key, int64_t now_unix_s, struct str *url,
            struct err *err);
+
+/* --- Objects in either ------------------------------------------------------------------------ */
+
+#define STORAGE_KEY_SIZE_MAX 1024
+#define STORAGE_METADATA_MAX 64
+#define STORAGE_METADATA_BYTES_MAX 2048 /* of names and values together; of S3 */
+
+struct storage; /* used by any number of threads at a time */
+
+/* Opens what the section says; reads its credentials file. `*storage` is NULL when the type is STORAGE_NONE. Asks
+ * no server. */
+int storage_open(const struct manifest_storage *manifest, struct storage **storage,
+                 struct err *err);
+/* A bucket that the manifest does not know. Copies what `target` points to. */
+int storage_open_s3(const struct s3_target *target, struct storage **storage, struct err *err);
+void storage_close(struct storage *storage); /* takes NULL */
+
+/* For all below. `key`: a relative path in UTF-8 (fs_path_is_inside), with the prefix at most STORAGE_KEY_SIZE_MAX bytes.
+ * They block. What may pass (no connection, a cut, a time-out, 408, 429, 5xx) is tried 3 times in all, with pauses or as
+ * Retry-After says; when the server finds our clock wrong, once more by its own. ERR_STORAGE with the status, the
+ * server's word for it, the bucket and the host; ERR_INVALID for a bad key; with the field "key" where there is no such
+ * object; ERR_TOO_LARGE; ERR_CANCELLED once *stop is not 0 (NULL: never). */
+
+struct storage_put {
+    const char *key, *content_type;
+    const void *data; /* the object; NULL: it is in `fd`, from its start on */
+    int fd;           /* a regular file that nobody changes meanwhile; its position stays */
+    uint64_t len;
+    const cJSON *
+        metadata; /* an object of texts, numbers ...: kept with the object in a bucket; NULL: none */
+    const atomic_int *stop;
+};
+
+/* Stores an object, whole or not at all, replacing what was there. Large ones go up in parts, several at a time; memory
+ * does not grow with them. */
+int storage_put(struct storage *storage, const struct storage_put *put, struct err *err);
+
+struct storage_object {
+    const char *key; /* without the prefix; borrowed for the call */
+    uint64_t len;
+    int64_t modified_unix_s; /* 0: not known */
+    char content_type[128];  /* "" when it is not known */
+};
+
+struct storage_get {
+    const char *key;
+    const char *path;   /* the file: appears whole or not at all, replacing what was there */
+    uint64_t bytes_max; /* more is ERR_TOO_LARGE */
+    const char *sha256; /* expected, in hex; another is ERR_STORAGE; NULL: any */
+    char *sha256_out;   /* DIGEST_HEX_SIZE; NULL: not wanted */
+    const atomic_int *stop;
+};
+
+/* Fetches an object into a file. */
+int storage_get(struct storage *storage, const struct storage_get *get, struct err *err);
+/* Fetches a small one into memory, which is replaced. */
+int storage_read(struct storage *storage, const char *key, size_t bytes_max, const atomic_int *stop,
+                 struct str *out, struct err *err);
+/* object->key is `key`. */
+int storage_head(struct storage *storage, const char *key, const atomic_int *stop,
+                 struct storage_object *object, struct err *err);
+/* Calls `each` for every object whose key begins with `prefix` ("" for all; need not end at a "/"), in the order of
+ * bytes, until it returns anything but 0, which is then returned. What could be no key here is left out: "a/", "../a". */
+int storage_list(struct storage *storage, const char *prefix, const atomic_int *stop,
+                 int (*each)(const struct storage_object *object, void *arg), void *arg,
+                 struct err *err);
+/* No object, no error. */
+int storage_delete(struct storage *storage, const char *key, const atomic_int *stop,
+                   struct err *err);
+/* Appends how others get the object: public_base_url and the key; else a URL that is good for presign_ttl_s; in a
+ * directory its absolute path. Asks no server. */
+int storage_url(const struct storage *storage, const char *key, struct str *url, struct err *err);
+
+/* The server's clock less ours in seconds, as its last answer said; 0 before one and for directories. */
+int64_t storage_clock_skew_s(const struct storage *storage);
+/* "bucket "results" at host:9000", or the directory; for messages. Borrowed. */
+const char *storage_name(const struct storage *storage);
+
+/* --- Names of objects ------------------------------------------------------------------------- */
+
+/* Appends the key that a template gives (manifest_key_template_check has passed it). `values` by enum
+ * manifest_key_field, NULL and "" where the job says nothing; those of date and random are found here. Values are made
+ * safe: no separators, no "." or "..", no control characters, 100 bytes; what was changed ends in a digest of what it
+ * was, so that two never become one. ERR_INVALID when the key is too long all the same. */
+int storage_key(const char *template, const char *const values[KEY_FIELD_COUNT], int64_t now_unix_s,
+                struct str *key, struct err *err);
+
+/* By the ending of a name or the ending alone: "a/b.srt", "srt"; "application/octet-stream" for others. */
+const char *storage_content_type(const char *name);
 
 #endif

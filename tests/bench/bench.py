@@ -21,6 +21,8 @@ import wave
 
 from f5.case import f5
 from harness import Bench, Wrong, machine, row
+from pull_bench import pull
+from storage.case import storage
 from worker.case import worker
 
 SENTENCES = 1000
@@ -221,7 +223,7 @@ def mapped_objects(command, env):
     return mapped
 
 
-CASES = {case.__name__: case for case in (throughput, overhead, memory, startup, f5, worker)}
+CASES = {case.__name__: case for case in (throughput, overhead, memory, startup, pull, storage, f5, worker)}
 # f5 needs torch, the network once, and a quarter of an hour; worker needs four minutes.
 USUAL = [name for name in CASES if name not in ("f5", "worker")]
 

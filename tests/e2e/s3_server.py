@@ -1,12 +1,13 @@
-"""A small S3 for tests: PUT, GET and HEAD of objects in one bucket, with every Signature V4 checked by an implementation
-that shares nothing with the one under test, and faults by script.
+"""A small S3 for tests: objects of one bucket (PUT, GET with ranges, HEAD, DELETE, lists by pages, uploads in parts), with every
+Signature V4 checked by an implementation that shares nothing with the one under test, and faults by script.
 
     with S3Server(faults=["slow", "reset"]) as server:      # the first two uploads go wrong, later ones do not
         ...                                                 # endpoint: server.endpoint, or server.virtual_endpoint
         server.objects["out/a.wav"].body, server.log        # [("PUT", "out/a.wav", 503, "SlowDown"), ...]
 
-Faults: "500"; "slow" (503 SlowDown, Retry-After: 1); "403"; "reset" (the connection, after the body); "stall" (no answer
-until the client goes away). A wrong clock is no fault but `clock_skew_s`: the server's clock less the true one.
+Faults of PUT, POST and DELETE: "500"; "slow" (503 SlowDown, Retry-After: 1); "403"; "reset" (the connection, after the body);
+"stall" (no answer until the client goes away); "error200" (an <Error> in an answer of status 200); "ok" (none). Of GET, in
+get_faults, also "cut" (half of the body). A wrong clock is no fault but `clock_skew_s`: the server's clock less the true one.
 By hand: python3 s3_server.py [PORT]
 """
 
@@ -22,16 +23,22 @@ import sys
 import threading
 import time
 import urllib.parse
+import xml.etree.ElementTree
+from xml.sax.saxutils import escape
 
 ACCESS_KEY, SECRET_KEY = "voxtestkey", "voxtest/secret+key"
 SKEW_MAX_S = 900
 EXPIRES_MAX_S = 604800
 STATUS = {"AccessDenied": 403, "SignatureDoesNotMatch": 403, "InvalidAccessKeyId": 403, "RequestTimeTooSkewed": 403,
           "AuthorizationHeaderMalformed": 400, "AuthorizationQueryParametersError": 400, "BadDigest": 400,
-          "InvalidArgument": 400, "InvalidToken": 400, "XAmzContentSHA256Mismatch": 400, "NoSuchBucket": 404,
+          "EntityTooSmall": 400, "InvalidPart": 400, "InvalidRange": 416, "MalformedXML": 400, "NoSuchUpload": 404,
+          "PreconditionFailed": 412, "InvalidArgument": 400, "InvalidToken": 400, "XAmzContentSHA256Mismatch": 400, "NoSuchBucket": 404,
           "NoSuchKey": 404, "MethodNotAllowed": 405, "InternalError": 500, "SlowDown": 503}
 
-Object = collections.namedtuple("Object", "body content_type")
+PART_BYTES_MIN = 5 << 20
+
+Object = collections.namedtuple("Object", "body content_type metadata etag modified")
+Upload = collections.namedtuple("Upload", "key content_type metadata parts")
 
 
 class Refused(Exception):
@@ -83,7 +90,7 @@ class Check:
             self.check_headers(body)
 
     def check_headers(self, body):
-        match = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^ ]+), SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})",
+        match = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^ ]+), SignedHeaders=([a-z0-9;_-]+), Signature=([0-9a-f]{64})",
                              self.header("Authorization"))
         if not match:
             raise Refused("AuthorizationHeaderMalformed")
@@ -158,34 +165,124 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if (self.headers.get("Host") or "").startswith(s3.bucket + "."):
             return path[1:]
         bucket, _, key = path[1:].partition("/")
-        if bucket != s3.bucket or not key:
+        if bucket != s3.bucket:
             raise Refused("NoSuchBucket")
         return key
 
     def handle_one(self):
         s3, key, code, status = self.server.s3, self.path, "", 200
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = s3.next_fault() if self.command == "PUT" else None
+        fault = s3.next_fault(self.command)
         try:
             if fault in ("reset", "stall"):
                 status = 0
                 return self.break_off(fault)
-            if fault:
+            if fault == "error200":
+                code = "InternalError"
+                return self.answer(200, b"<Error><Code>InternalError</Code></Error>", {"Content-Type": "application/xml"})
+            if fault and fault not in ("cut", "ok"):
                 raise Refused({"500": "InternalError", "slow": "SlowDown", "403": "AccessDenied"}[fault])
             Check(s3, self.command, self.path, self.headers).run(body)
             key = self.key()
-            if self.command == "PUT":
-                s3.objects[key] = Object(body, self.headers.get("Content-Type"))
-                self.answer(200, b"", {"ETag": '"%s"' % hashlib.md5(body).hexdigest()})
-            elif key not in s3.objects:
-                raise Refused("NoSuchKey")
-            else:
-                self.answer(200, s3.objects[key].body, {"Content-Type": s3.objects[key].content_type})
+            query = dict(urllib.parse.parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
+            status = self.serve(key, query, body, fault)
         except Refused as refused:
             code, status = refused.code, STATUS[refused.code]
             self.answer_refusal(refused)
         finally:
             s3.log.append((self.command, key, status, code))
+
+    def serve(self, key, query, body, fault):
+        """Answers; returns the status."""
+        s3 = self.server.s3
+        if self.command == "GET" and not key:
+            return self.list(query)
+        if not key:
+            raise Refused("MethodNotAllowed")
+        if "uploads" in query or "uploadId" in query:
+            return self.serve_upload(key, query, body)
+        if self.command == "PUT":
+            s3.objects[key] = self.make_object(body, self.headers.get("Content-Type"), self.metadata())
+            return self.answer(200, b"", {"ETag": s3.objects[key].etag})
+        if self.command == "DELETE":
+            s3.objects.pop(key, None)
+            return self.answer(204, b"", {})
+        if key not in s3.objects:
+            raise Refused("NoSuchKey")
+        return self.get(s3.objects[key], fault)
+
+    def metadata(self):
+        return {name.lower()[11:]: value for name, value in self.headers.items() if name.lower().startswith("x-amz-meta-")}
+
+    def make_object(self, body, content_type, metadata, etag=None):
+        return Object(body, content_type, metadata, etag or '"%s"' % hashlib.md5(body).hexdigest(), int(self.server.s3.now()))
+
+    def get(self, found, fault):
+        headers = {"Content-Type": found.content_type, "ETag": found.etag, "Accept-Ranges": "bytes",
+                   "Last-Modified": self.date_time_string(found.modified)}
+        if self.headers.get("If-Match") not in (None, found.etag):
+            raise Refused("PreconditionFailed")
+        match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if not match or not self.server.s3.ranges:
+            return self.answer(200, found.body, headers, fault)
+        first, last = int(match.group(1)), min(int(match.group(2)), len(found.body) - 1)
+        if first >= len(found.body):
+            raise Refused("InvalidRange")
+        headers["Content-Range"] = f"bytes {first}-{last}/{len(found.body)}"
+        return self.answer(206, found.body[first:last + 1], headers, fault)
+
+    def list(self, query):
+        s3 = self.server.s3
+        prefix, after = query.get("prefix", ""), query.get("continuation-token", "")
+        keys = sorted((key for key in s3.objects if key.startswith(prefix)), key=str.encode)
+        start = keys.index(after[1:]) if after else 0
+        page, more = keys[start:start + s3.page_size], keys[start + s3.page_size:]
+        rows = "".join(f"<Contents><Key>{escape(key)}</Key><LastModified>"
+                       + time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(s3.objects[key].modified))
+                       + f"</LastModified><ETag>{escape(s3.objects[key].etag)}</ETag><Size>{len(s3.objects[key].body)}</Size>"
+                       + "</Contents>" for key in page)
+        token = f"<NextContinuationToken>{escape('+' + more[0])}</NextContinuationToken>" if more else ""
+        text = (f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+                f"<Name>{s3.bucket}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(page)}</KeyCount>"
+                f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{rows}{token}</ListBucketResult>")
+        return self.answer(200, text.encode(), {"Content-Type": "application/xml"})
+
+    def serve_upload(self, key, query, body):
+        s3 = self.server.s3
+        if self.command == "POST" and "uploads" in query:
+            with s3.lock:
+                s3.upload_count += 1
+                name = f"up+load/{s3.upload_count}=="
+            s3.uploads[name] = Upload(key, self.headers.get("Content-Type"), self.metadata(), {})
+            text = f"<InitiateMultipartUploadResult><Key>{escape(key)}</Key><UploadId>{name}</UploadId></InitiateMultipartUploadResult>"
+            return self.answer(200, text.encode(), {"Content-Type": "application/xml"})
+        upload = s3.uploads.get(query.get("uploadId"))
+        if not upload or upload.key != key:
+            raise Refused("NoSuchUpload")
+        if self.command == "PUT":
+            part = upload.parts[int(query["partNumber"])] = self.make_object(body, None, None)
+            return self.answer(200, b"", {"ETag": part.etag})
+        del s3.uploads[query["uploadId"]]
+        if self.command == "DELETE":
+            return self.answer(204, b"", {})
+        return self.join(key, upload, body)
+
+    def join(self, key, upload, body):
+        try:
+            wanted = [(int(part.find("PartNumber").text), part.find("ETag").text)
+                      for part in xml.etree.ElementTree.fromstring(body).iter("Part")]
+        except (xml.etree.ElementTree.ParseError, AttributeError, ValueError):
+            raise Refused("MalformedXML") from None
+        for number, etag in wanted:
+            if number not in upload.parts or upload.parts[number].etag != etag:
+                raise Refused("InvalidPart")
+        parts = [upload.parts[number].body for number, _ in wanted]
+        if any(len(part) < PART_BYTES_MIN for part in parts[:-1]):
+            raise Refused("EntityTooSmall")
+        digest = hashlib.md5(b"".join(hashlib.md5(part).digest() for part in parts)).hexdigest()
+        self.server.s3.objects[key] = self.make_object(b"".join(parts), upload.content_type, upload.metadata,
+                                                       f'"{digest}-{len(parts)}"')
+        return self.answer(200, b"<CompleteMultipartUploadResult/>", {"Content-Type": "application/xml"})
 
     def break_off(self, fault):
         if fault == "stall":
@@ -202,15 +299,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         extra = {"Retry-After": "1"} if refused.code == "SlowDown" else {}
         self.answer(STATUS[refused.code], text.encode(), {"Content-Type": "application/xml", **extra})
 
-    def answer(self, status, body, headers):
+    def answer(self, status, body, headers, fault=None):
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        try:
+            self.end_headers()
+            if fault == "cut":
+                self.wfile.write(body[:len(body) // 2])
+                self.wfile.flush()
+                self.break_off(fault)
+            elif self.command != "HEAD":
+                self.wfile.write(body)
+        except ConnectionError:  # who asked is gone
+            self.close_connection = True
+        return status
 
-    do_PUT = do_GET = do_HEAD = handle_one
+    do_PUT = do_GET = do_HEAD = do_POST = do_DELETE = handle_one
 
 
 class S3Server:
@@ -218,7 +323,9 @@ class S3Server:
         self.access_key, self.secret_key, self.session_token = ACCESS_KEY, SECRET_KEY, session_token
         self.bucket, self.region, self.clock_skew_s = bucket, region, clock_skew_s
         self.objects, self.log = {}, []
-        self.faults, self.lock = collections.deque(faults), threading.Lock()
+        self.uploads, self.upload_count = {}, 0  # that have begun and not ended
+        self.page_size, self.ranges = 1000, True
+        self.faults, self.get_faults, self.lock = collections.deque(faults), collections.deque(), threading.Lock()
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.http.daemon_threads = True
         self.http.s3 = self
@@ -229,9 +336,10 @@ class S3Server:
     def now(self):
         return time.time() + self.clock_skew_s
 
-    def next_fault(self):
+    def next_fault(self, method):
+        faults = {"PUT": self.faults, "POST": self.faults, "DELETE": self.faults, "GET": self.get_faults}.get(method)
         with self.lock:
-            return self.faults.popleft() if self.faults else None
+            return faults.popleft() if faults else None
 
     def environment(self):
         """What a worker needs to use it."""

@@ -18,9 +18,10 @@ MAY_SEE = {
     "plugin": {"base", "manifest"},
     "audio": {"base"},
     "voice": {"base", "http", "audio", "plugin"},
-    "store": {"base", "http"},
+    "store": {"base", "http", "manifest"},
+    "hub": {"base", "http"},
     "job": {"base", "manifest", "plugin", "audio", "voice", "store"},
-    "front": {"base", "http", "manifest", "plugin", "audio", "voice", "store", "job"},
+    "front": {"base", "http", "hub", "manifest", "plugin", "audio", "voice", "store", "job"},
 }
 # Outside host/: by the start of the file's path, the folders whose headers it may include.
 OUTSIDE = {

@@ -4,18 +4,21 @@
  *   length   characters x ms_per_char / speed, or duration_ms
  *   pitch    the voice's (speaker, or zero crossings of the recording), raised by 0..1/2 by the seed
  *   order    begin, marks of all words, first block, sleep_ms, the other blocks
+ *   profile  vox.profile/1: the pitch of the recording; speaks with it alone
  *   progress after each block; progress_calls times, evenly over the block, where there are many
  *
  * It must not know what becomes of its audio. The model is read only after init, and all that a job
  * changes lies in its session, so sessions run in parallel.
  */
 #include "vox/plugin.h"
+#include "vox/ext/profile.h"
 #include "vox/helpers.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define TABLE_BITS 12
@@ -28,7 +31,10 @@
 #define PITCH_MAX_HZ 2000.0
 
 struct vox_model {
-    float wave[TABLE_SIZE]; /* one period */
+    float wave[TABLE_SIZE];           /* one period */
+    struct vox_str count_profiles_in; /* the cache directory; empty: they are not counted */
+    int64_t profile_ms;
+    bool profile_fail;
 };
 
 struct vox_session {
@@ -38,7 +44,15 @@ struct vox_session {
 
 /* --- Schema ------------------------------------------------------------------------------------ */
 
-enum load_option { LOAD_MS, LOAD_FAIL, LOAD_API_KEY, LOAD_WRITE_CACHE };
+enum load_option {
+    LOAD_MS,
+    LOAD_FAIL,
+    LOAD_API_KEY,
+    LOAD_WRITE_CACHE,
+    LOAD_COUNT_PROFILES,
+    LOAD_PROFILE_MS,
+    LOAD_PROFILE_FAIL
+};
 
 #define OPTION(kind, key, text, default_json, low, high)                                \
     {                                                                                   \
@@ -52,6 +66,14 @@ static const struct vox_option load_options[] = {
     [LOAD_API_KEY] = OPTION(VOX_OPTION_STRING, "api_key", "a secret; not used", NULL, 0, 0),
     [LOAD_WRITE_CACHE] = OPTION(VOX_OPTION_BOOL, "write_cache",
                                 "writes tone.txt into the cache directory", "false", 0, 0),
+    [LOAD_COUNT_PROFILES] =
+        OPTION(VOX_OPTION_BOOL, "count_profiles",
+               "adds a line to profiles.txt in the cache directory for each profile it makes",
+               "false", 0, 0),
+    [LOAD_PROFILE_MS] =
+        OPTION(VOX_OPTION_INT, "profile_ms", "how long making a profile takes", "0", 0, 3600000),
+    [LOAD_PROFILE_FAIL] =
+        OPTION(VOX_OPTION_BOOL, "profile_fail", "making a profile fails", "false", 0, 0),
 };
 
 enum job_option {
@@ -145,8 +167,81 @@ static double recording_pitch_hz(const struct vox_voice *voice)
     return fmin(fmax(hz, PITCH_MIN_HZ), PITCH_MAX_HZ);
 }
 
+/* --- Profiles ------------------------------------------------------------------------------------ */
+
+#define PROFILE_HEAD "tone profile: "
+#define PROFILE_SIZE_MAX 64
+
+static int32_t profile_read(struct vox_str profile, double *hz, struct vox_error *error)
+{
+    char text[PROFILE_SIZE_MAX + 1], *end = text;
+    uint64_t head = sizeof(PROFILE_HEAD) - 1;
+    if (profile.size > head && profile.size <= PROFILE_SIZE_MAX &&
+        memcmp(profile.data, PROFILE_HEAD, head) == 0) {
+        memcpy(text, profile.data + head, (size_t)(profile.size - head));
+        text[profile.size - head] = '\0';
+        *hz = strtod(text, &end);
+        if (end != text && *end == '\0' && *hz >= PITCH_MIN_HZ && *hz <= PITCH_MAX_HZ)
+            return VOX_OK;
+    }
+    return vox_fail(error, VOX_EINVAL, "these bytes are no profile of tone");
+}
+
+static int32_t profile_check(struct vox_session *session, struct vox_str profile,
+                             struct vox_error *error)
+{
+    double hz;
+    (void)session;
+    return profile_read(profile, &hz, error);
+}
+
+static void count_profile(const struct vox_model *model)
+{
+    char path[4096];
+    int len = snprintf(path, sizeof(path), "%.*s/profiles.txt", (int)model->count_profiles_in.size,
+                       model->count_profiles_in.data);
+    FILE *file = len > 0 && (size_t)len < sizeof(path) ? fopen(path, "a") : NULL;
+    if (!file)
+        return;
+    fputs("made\n", file);
+    fclose(file);
+}
+
+static int32_t profile_make(struct vox_session *session, const struct vox_voice *voice,
+                            const struct vox_profile_sink *sink, struct vox_error *error)
+{
+    const struct vox_model *model = session->model;
+    char text[PROFILE_SIZE_MAX];
+    if (model->profile_fail)
+        return vox_fail(error, VOX_EINVAL, "options.profile_fail is true");
+    for (int64_t left = model->profile_ms; left > 0; left -= SLEEP_STEP_MS) {
+        sleep_for_ms(left < SLEEP_STEP_MS ? left : SLEEP_STEP_MS);
+        if (sink->cancelled(sink))
+            return vox_fail(error, VOX_ECANCELLED, "cancelled");
+    }
+    if (model->count_profiles_in.size)
+        count_profile(model);
+    int len = snprintf(text, sizeof(text), PROFILE_HEAD "%.17g", recording_pitch_hz(voice));
+    return sink->write(sink, text, (uint64_t)len);
+}
+
+static const struct vox_profile profile_extension = {
+    .size = (uint32_t)sizeof(struct vox_profile),
+    .revision = 1,
+    .flags = VOX_PROFILE_ALONE,
+    .make = profile_make,
+    .check = profile_check,
+};
+
+static const void *tone_extension(const char *id)
+{
+    return strcmp(id, VOX_PROFILE_ID) == 0 ? &profile_extension : NULL;
+}
+
 static int32_t voice_pitch_hz(const struct vox_voice *voice, double *hz, struct vox_error *error)
 {
+    if (voice && voice->profile.size > 0)
+        return profile_read(voice->profile, hz, error);
     if (voice && voice->frames > 0) {
         *hz = recording_pitch_hz(voice);
         return VOX_OK;
@@ -234,11 +329,15 @@ static int32_t tone_init(const struct vox_host *host, const struct vox_load *loa
         if (code != VOX_OK)
             return code;
     }
-    struct vox_model *made = malloc(sizeof(*made));
+    struct vox_model *made = calloc(1, sizeof(*made));
     if (!made)
         return vox_fail(error, VOX_ENOMEM, "no memory for the wave table");
     for (uint32_t i = 0; i < TABLE_SIZE; i++)
         made->wave[i] = (float)sin(2.0 * 3.14159265358979323846 * i / TABLE_SIZE);
+    if (options[LOAD_COUNT_PROFILES].integer)
+        made->count_profiles_in = load->cache_dir;
+    made->profile_ms = options[LOAD_PROFILE_MS].integer;
+    made->profile_fail = options[LOAD_PROFILE_FAIL].integer != 0;
     vox_logf(host, VOX_LOG_DEBUG, "wave table of %u points", TABLE_SIZE);
     *model = made;
     return VOX_OK;
@@ -362,4 +461,5 @@ const struct vox_entry vox_entry = {
     .open = tone_open,
     .close = tone_close,
     .speak = tone_speak,
+    .extension = tone_extension,
 };

@@ -1,0 +1,180 @@
+/* Names of objects, the little XML of S3, credentials files: what needs no server. */
+#include "store/store_private.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define JAN_31_2026 INT64_C(1769860800)
+
+static char *key_of(const char *template, const char *const values[KEY_FIELD_COUNT])
+{
+    struct str key = {0};
+    struct err err = {0};
+    if (storage_key(template, values, JAN_31_2026, &key, &err) != 0)
+        fail_msg("%s: %s", template, err.message);
+    return str_take(&key);
+}
+
+/* FM-82: language, user and the rest stand in the path as the job says. */
+static void fm_82_a_template_is_filled_from_the_job(void **state)
+{
+    static const char *const values[KEY_FIELD_COUNT] = {
+        [KEY_FIELD_JOB_ID] = "job-1", [KEY_FIELD_USER_ID] = "u7",
+        [KEY_FIELD_STORY_ID] = "s9",  [KEY_FIELD_VOICE] = "Zo\xc3\xab",
+        [KEY_FIELD_LANGUAGE] = "de",  [KEY_FIELD_MODEL_TYPE] = "f5tts",
+        [KEY_FIELD_EXT] = "mp3"};
+    static const char *const nothing[KEY_FIELD_COUNT] = {[KEY_FIELD_USER_ID] = ""};
+    (void)state;
+    char *key = key_of(
+        "private/users/{user_id}/stories/audio/{language}/{story_id}/{voice}_{date}_{job_id}.{ext}",
+        values);
+    assert_string_equal(key,
+                        "private/users/u7/stories/audio/de/s9/Zo\xc3\xab_2026-01-31_job-1.mp3");
+    free(key);
+    key = key_of("{model_type}/{job_id}/{user_id}.{ext}", nothing);
+    assert_string_equal(key, "none/none/none.none");
+    free(key);
+    key = key_of("{random}", nothing);
+    char *other = key_of("{random}", nothing);
+    assert_int_equal(strlen(key), 32);
+    assert_string_not_equal(key, other);
+    free(other);
+    free(key);
+}
+
+/* FM-53: no value of a job leads out of what the template begins with. */
+static void fm_53_no_value_escapes_its_prefix(void **state)
+{
+    char longest[10001];
+    const char *const hostile[] = {
+        "..",       ".",       "../../etc/passwd", "a/b", "/",        "a\nb", "\x01",
+        "\xff\xfe", "a\\b",    "%2e%2e",           "a b", "{job_id}", "?x#y", "a\x7f",
+        longest,    ".hidden", "..\xc3\xa4"};
+    struct text_list keys = {0};
+    (void)state;
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
+        const char *values[KEY_FIELD_COUNT] = {
+            [KEY_FIELD_USER_ID] = hostile[i], [KEY_FIELD_JOB_ID] = "j"};
+        char *key = key_of("users/{user_id}/{job_id}", values);
+        assert_true(fs_path_is_inside(key));
+        assert_memory_equal(key, "users/", 6);
+        assert_string_equal(strrchr(key, '/'), "/j");
+        assert_null(memchr(key + 6, '/', strlen(key) - 8)); /* one name, whatever it was */
+        assert_true(strlen(key) < 150);
+        for (size_t k = 0; k < keys.count; k++)
+            assert_string_not_equal(key, keys.items[k]);
+        text_list_add(&keys, key);
+    }
+    text_list_finish(&keys);
+}
+
+static void two_names_never_become_one(void **state)
+{
+    const char *one[KEY_FIELD_COUNT] = {[KEY_FIELD_JOB_ID] = "a/b"};
+    const char *two[KEY_FIELD_COUNT] = {[KEY_FIELD_JOB_ID] = "a_b"};
+    const char *three[KEY_FIELD_COUNT] = {[KEY_FIELD_JOB_ID] = "a b"};
+    (void)state;
+    char *first = key_of("{job_id}", one), *second = key_of("{job_id}", two),
+         *third = key_of("{job_id}", three);
+    assert_string_equal(second, "a_b");
+    assert_string_not_equal(first, second);
+    assert_string_not_equal(first, third);
+    free(first);
+    free(second);
+    free(third);
+}
+
+static void a_key_that_grows_too_long_is_refused(void **state)
+{
+    char value[101];
+    struct str key = {0}, template = {0};
+    struct err err = {0};
+    (void)state;
+    memset(value, 'v', 100);
+    value[100] = '\0';
+    const char *values[KEY_FIELD_COUNT] = {[KEY_FIELD_VOICE] = value};
+    for (int i = 0; i < 11; i++)
+        str_puts(&template, i ? "/{voice}" : "{voice}");
+    assert_int_equal(manifest_key_template_check(template.data, &err), 0);
+    assert_int_equal(storage_key(template.data, values, JAN_31_2026, &key, &err), ERR_INVALID);
+    assert_string_equal(err.field, "storage.key_template");
+    assert_int_equal(key.len, 0);
+    str_finish(&key);
+    str_finish(&template);
+}
+
+/* FM-32 */
+static void content_types_go_by_the_ending(void **state)
+{
+    (void)state;
+    assert_string_equal(storage_content_type("a/b.WAV"), "audio/wav");
+    assert_string_equal(storage_content_type("srt"), "application/x-subrip");
+    assert_string_equal(storage_content_type("x.mp3/y"), "application/octet-stream");
+    assert_string_equal(storage_content_type(""), "application/octet-stream");
+    assert_string_equal(storage_content_type("a.json"), "application/json");
+}
+
+static void xml_texts_are_decoded(void **state)
+{
+    static const struct {
+        const char *xml, *text;
+    } cases[] = {
+        {"<K>a&amp;b&lt;&gt;&quot;&apos;</K>", "a&b<>\"'"},
+        {"<K>&#65;&#x41;&#xe4;&#x1F3B5;</K>", "AA\xc3\xa4\xf0\x9f\x8e\xb5"},
+        {"<K>&unknown;&#;&#x110000;&#99999999;&#0;&</K>", "&unknown;&#;&#x110000;&#99999999;&#0;&"},
+        {"<K></K>", ""},
+        {"<K>unended", NULL},
+        {"<L>a</L>", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct str out = {0};
+        const char *after = s3_xml_text(cases[i].xml, NULL, "K", &out);
+        assert_int_equal(after != NULL, cases[i].text != NULL);
+        assert_string_equal(str_text(&out), cases[i].text ? cases[i].text : "");
+        str_finish(&out);
+    }
+    struct str out = {0};
+    const char *xml = "<A></A><K>x</K>";
+    assert_null(s3_xml_text(xml, xml + 7, "K", &out));
+    s3_xml_escape(&out, "\"a&<b>\"");
+    assert_string_equal(out.data, "\"a&amp;&lt;b&gt;\"");
+    str_finish(&out);
+}
+
+/* A directory that is none, and no half-made storage. */
+static void what_cannot_be_opened_is_nothing(void **state)
+{
+    struct manifest_storage manifest = {.type = STORAGE_FILE, .dir = (char *)"/proc/nothing"};
+    struct storage *storage = (struct storage *)&manifest;
+    struct err err = {0};
+    (void)state;
+    assert_int_equal(storage_open(&manifest, &storage, &err), ERR_STORAGE);
+    assert_null(storage);
+    manifest = (struct manifest_storage){.type = STORAGE_NONE};
+    assert_int_equal(storage_open(&manifest, &storage, &err), 0);
+    assert_null(storage);
+    storage_close(storage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fm_82_a_template_is_filled_from_the_job),
+        cmocka_unit_test(fm_53_no_value_escapes_its_prefix),
+        cmocka_unit_test(two_names_never_become_one),
+        cmocka_unit_test(a_key_that_grows_too_long_is_refused),
+        cmocka_unit_test(content_types_go_by_the_ending),
+        cmocka_unit_test(xml_texts_are_decoded),
+        cmocka_unit_test(what_cannot_be_opened_is_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
