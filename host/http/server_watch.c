@@ -103,7 +103,7 @@ static void *watch(void *arg)
     struct epoll_event events[EVENTS_MAX];
     struct http_exchange *x;
     double timeout_s = server->options.timeout_s;
-    int tick_ms = timeout_s < TICK_MS_MAX / 1000 ? (int)(timeout_s * 1000) : TICK_MS_MAX;
+    int tick_ms = timeout_s < TICK_MS_MAX / 1000.0 ? (int)(timeout_s * 1000) : TICK_MS_MAX;
     pthread_mutex_lock(&server->lock);
     while (!server->closed) {
         pthread_mutex_unlock(&server->lock);

@@ -26,7 +26,7 @@ ALPHABET = "abcXYZ019-._~ /+%&=?#@:;,!$'()*[]{}|<>\"\\^`äß文🎵éÅ"
 
 
 def setUpModule():
-    if not PYTHON:
+    if not PYTHON or not pathlib.Path(PYTHON).exists():
         print("skipped: VOXHOST_STORAGE_PYTHON names no interpreter with moto and botocore", file=sys.stderr)
         raise unittest.SkipTest("VOXHOST_STORAGE_PYTHON is not set")
 

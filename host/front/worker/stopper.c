@@ -33,8 +33,8 @@ static bool stop_jobs(struct queue *queue, const struct http_response *response)
                                        &JSON_LIMITS_DEFAULT, &err)
                           : NULL;
     const cJSON *ids = cJSON_IsObject(json) ? json_get(json, "jobsToStop") : NULL, *id;
-    bool any = cJSON_IsArray(ids) && ids->child;
-    if (!cJSON_IsArray(ids))
+    bool is_list = ids && cJSON_IsArray(ids), any = is_list && ids->child;
+    if (!is_list)
         log_write(queue->log, LOG_WARN, "stop",
                   "an answer could not be read: expected "
                   "{\"jobsToStop\": [...]}",

@@ -19,7 +19,7 @@ import time
 from harness import Wrong, row
 
 HERE = pathlib.Path(__file__).parent
-SDK_PYTHON = HERE.parents[2] / ".venv-sdk/bin/python3"
+SDK_PYTHON = HERE.parents[2] / ".venv-test/bin/python3"
 INPUT = {"model_type": "tone", "text": "tone", "options": {"duration_ms": 1}}
 HOLD_S = 20  # what the platform is said to hold a poll
 COMMAND_LIMIT_S = 300
