@@ -21,9 +21,9 @@ enum value_source { SOURCE_DEFAULT, SOURCE_ENVIRONMENT, SOURCE_MANIFEST, SOURCE_
 
 /* All absolute. */
 struct manifest_paths {
-    char *models; /* default ./models */
-    char *cache;  /* default ./cache */
-    char *voices; /* default ./voices */
+    char *models;                 /* default ./models */
+    char *cache;                  /* default ./cache */
+    char *voices;                 /* default ./voices */
     struct text_list model_tiers; /* where a relative model_dir is looked for after `models` */
     bool copy_up;                 /* what a tier holds is copied to `models` before it is loaded */
 };

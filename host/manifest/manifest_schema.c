@@ -38,9 +38,10 @@ static const struct key_spec paths_keys[] = {
     {"voices", KEY_DIR, AT(voices), .fallback = "voices", .env = "VOXHOST_VOICES",
      .help = "The voice library."},
     {"model_tiers", KEY_DIRS, AT(model_tiers), .max = MANIFEST_TIERS_MAX, .fallback = "",
-     .help = "Directories where a relative `model_dir` is looked for when `models` does not hold it: "
-             "the first that does wins. One that is empty, or that `voxhost pull` has not "
-             "completed, holds nothing."},
+     .help =
+         "Directories where a relative `model_dir` is looked for when `models` does not hold it: "
+         "the first that does wins. One that is empty, or that `voxhost pull` has not "
+         "completed, holds nothing."},
     {"copy_up", KEY_BOOL, AT(copy_up), .fallback = "false",
      .help = "A model found in `model_tiers` is copied to `models` before it is loaded, where that "
              "leaves `host.min_free_mb` free."},

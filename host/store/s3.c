@@ -379,16 +379,3 @@ int s3_presign(const struct s3 *s3, const char *key, struct str *url, struct err
     return s3_url(&s3->target, key, (int64_t)time(NULL) + atomic_load(&s3->clock_correction_s), url,
                   err);
 }
-
-int s3_put(const struct s3_target *target, const char *key, const char *content_type,
-           const void *data, size_t len, const atomic_int *stop, struct err *err)
-{
-    struct storage *storage;
-    const struct storage_put put = {
-        .key = key, .content_type = content_type, .data = data, .len = len, .stop = stop};
-    int result = storage_open_s3(target, &storage, err);
-    if (result == 0)
-        result = storage_put(storage, &put, err);
-    storage_close(storage);
-    return result;
-}

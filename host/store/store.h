@@ -67,15 +67,6 @@ struct s3_target {
  * field. Asks no server. No message of this module holds a credential, signature or object's key. */
 int s3_target_check(const struct s3_target *target, struct err *err);
 
-/* One upload without a storage; as storage_put. */
-int s3_put(const struct s3_target *target, const char *key, const char *content_type,
-           const void *data, size_t len, const atomic_int *stop, struct err *err);
-
-/* Appends a URL by which anyone may GET the object until presign_ttl_s after `now_unix_s`. Asks no
- * server. Errors as s3_target_check's, and for a bad key. */
-int s3_url(const struct s3_target *target, const char *key, int64_t now_unix_s, struct str *url,
-           struct err *err);
-
 /* --- Objects in either ------------------------------------------------------------------------ */
 
 #define STORAGE_KEY_SIZE_MAX 1024

@@ -72,6 +72,10 @@ int s3_open(const struct s3_target *target, struct s3 **s3, struct err *err);
 void s3_close(struct s3 *s3); /* takes NULL */
 const char *s3_name(const struct s3 *s3);
 int64_t s3_clock_skew(const struct s3 *s3);
+/* Appends a URL by which anyone may GET the object until presign_ttl_s after `now_unix_s`. Asks no
+ * server. Errors as s3_target_check's, and for a bad key. */
+int s3_url(const struct s3_target *target, const char *key, int64_t now_unix_s, struct str *url,
+           struct err *err);
 /* Appends the presigned URL, by the server's clock where that is known to be another. */
 int s3_presign(const struct s3 *s3, const char *key, struct str *url, struct err *err);
 
