@@ -55,7 +55,7 @@ static bool record_good(const cJSON *record)
 
 int hub_record_read(const char *dir, cJSON **record, struct err *err)
 {
-    const struct json_limits limits = {RECORD_BYTES_MAX, 16u * HUB_FILES_MAX, 16};
+    const struct json_limits limits = {RECORD_BYTES_MAX, (size_t)16 * HUB_FILES_MAX, 16};
     struct str text = {0};
     char *path = fs_join(dir, HUB_RECORD);
     int result = 0;

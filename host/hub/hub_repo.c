@@ -152,7 +152,7 @@ static int check_paths(struct hub_listing *listing, struct err *err)
 
 int hub_listing_parse(const char *text, size_t len, struct hub_listing *listing, struct err *err)
 {
-    const struct json_limits limits = {HUB_LISTING_BYTES_MAX, 32u * HUB_FILES_MAX, 32};
+    const struct json_limits limits = {HUB_LISTING_BYTES_MAX, (size_t)32 * HUB_FILES_MAX, 32};
     int result = 0;
     *listing = (struct hub_listing){0};
     cJSON *root = json_parse(text, len, &limits, err);

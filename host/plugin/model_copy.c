@@ -210,7 +210,7 @@ void model_copy_up(struct model *model)
         to = NULL;
         LOG_EVENT(model->owner->log, LOG_INFO, model->config->model_type, "model copied up",
                   LOG_TEXT("from", from), LOG_TEXT("model_dir", model->copied_dir),
-                  LOG_NUMBER("copy_ms", (clock_now() - begun) / CLOCK_MS));
+                  LOG_NUMBER("copy_ms", (double)(clock_now() - begun) / CLOCK_MS));
     } else {
         LOG_EVENT(model->owner->log, LOG_WARN, model->config->model_type,
                   "model not copied up: loaded from its tier", LOG_TEXT("model_dir", from),

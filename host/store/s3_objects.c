@@ -68,7 +68,7 @@ static int read_metadata(const cJSON *metadata, struct text_list *texts, struct 
         text_list_add(texts, name);
         text_list_add(texts, value);
     }
-    if (bytes > STORAGE_METADATA_BYTES_MAX || texts->count > 2 * STORAGE_METADATA_MAX)
+    if (bytes > STORAGE_METADATA_BYTES_MAX || texts->count / 2 > STORAGE_METADATA_MAX)
         return err_set(err, ERR_TOO_LARGE, "metadata", "expected at most %d bytes in %d values",
                        STORAGE_METADATA_BYTES_MAX, STORAGE_METADATA_MAX);
     return 0;

@@ -50,7 +50,7 @@ static int open_bucket(const struct manifest_storage *manifest, struct storage *
         target.session_token = file.session_token;
     }
     int result = storage_open_s3(&target, out, err);
-    if (result == 0)
+    if (result == 0 && *out)
         (*out)->public_base_url = mem_copy_string(manifest->public_base_url);
     s3_credentials_finish(&file);
     return result;

@@ -205,7 +205,7 @@ static int check_len(const struct stat *info, uint64_t bytes_max, struct err *er
 int storage_dir_get(struct storage_dir *dir, const struct storage_get *get, struct err *err)
 {
     struct storage_file file;
-    struct stat info;
+    struct stat info = {0};
     int fd;
     int result = open_object(dir, get->key, &fd, &info, err);
     if (result != 0)
@@ -224,7 +224,7 @@ int storage_dir_get(struct storage_dir *dir, const struct storage_get *get, stru
 int storage_dir_read(struct storage_dir *dir, const char *key, size_t bytes_max, struct str *out,
                      struct err *err)
 {
-    struct stat info;
+    struct stat info = {0};
     int fd;
     int result = open_object(dir, key, &fd, &info, err);
     if (result != 0)
@@ -239,7 +239,7 @@ int storage_dir_read(struct storage_dir *dir, const char *key, size_t bytes_max,
 int storage_dir_head(struct storage_dir *dir, const char *key, struct storage_object *object,
                      struct err *err)
 {
-    struct stat info;
+    struct stat info = {0};
     int fd;
     *object = (struct storage_object){.key = key};
     int result = open_object(dir, key, &fd, &info, err);
@@ -255,7 +255,7 @@ int storage_dir_head(struct storage_dir *dir, const char *key, struct storage_ob
 
 int storage_dir_delete(struct storage_dir *dir, const char *key, struct err *err)
 {
-    struct stat info;
+    struct stat info = {0};
     int fd;
     int result = open_object(dir, key, &fd, &info, err);
     if (result == ERR_INVALID && strcmp(err->field, "key") == 0)
@@ -293,7 +293,7 @@ static int read_names(const char *path, struct text_list *names, struct err *err
 {
     DIR *dir = opendir(path);
     const struct dirent *entry;
-    struct stat info;
+    struct stat info = {0};
     int result = 0;
     if (!dir)
         return errno == ENOENT ? 0
@@ -320,7 +320,7 @@ static int read_names(const char *path, struct text_list *names, struct err *err
 
 static int show_file(const struct walk *walk, const char *path, const char *key)
 {
-    struct stat info;
+    struct stat info = {0};
     if (stat(path, &info) != 0)
         return 0; /* gone meanwhile */
     struct storage_object object = {

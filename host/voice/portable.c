@@ -41,10 +41,8 @@ static void write_member(struct str *out, const char *name, const struct str *by
     snprintf(header + SIZE_OFFSET, SIZE_DIGITS + 1, "%011llo", (unsigned long long)bytes->len);
     snprintf(header + 136, 12, "00000000000");
     header[TYPE_OFFSET] = '0';
-    memcpy(header + 257,
-           "ustar\0"
-           "00",
-           8);
+    snprintf(header + 257, 6, "ustar");
+    memset(header + 263, '0', 2); /* the version, without a terminator */
     snprintf(header + CHECKSUM_OFFSET, 8, "%06o", checksum_of((unsigned char *)header));
     header[CHECKSUM_OFFSET + 7] = ' ';
     str_append(out, header, BLOCK_SIZE);
