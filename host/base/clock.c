@@ -13,6 +13,13 @@ int64_t clock_now(void)
     return (int64_t)now.tv_sec * CLOCK_S + now.tv_nsec;
 }
 
+int64_t clock_offset(void)
+{
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return (int64_t)wall.tv_sec * CLOCK_S + wall.tv_nsec - clock_now();
+}
+
 void clock_text(char out[CLOCK_TEXT_SIZE])
 {
     struct timespec now;

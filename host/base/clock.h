@@ -10,6 +10,9 @@
 #define CLOCK_NEVER INT64_MAX
 
 int64_t clock_now(void); /* monotonic, ns */
+/* The wall clock less the monotonic one, ns: it grows by what the machine slept, or by the age of the snapshot that this
+ * process was restored from. */
+int64_t clock_offset(void);
 
 /* RFC 3339 in UTC with milliseconds: "2026-01-31T12:00:00.000Z". */
 #define CLOCK_TEXT_SIZE 32

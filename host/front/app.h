@@ -65,8 +65,8 @@ const char *app_getenv(const char *name, void *arg);
 
 /* 0, or the first of SIGINT and SIGTERM that arrived; a second one ends the process at once. */
 extern volatile sig_atomic_t app_signal;
-/* `wake` is called from the handler: it must be async-signal-safe. NULL: nothing. Before app_catch_signals, or while no
- * signal can come. */
+/* `wake` is called from the handler: it must be async-signal-safe. NULL: nothing. A handler that is running meanwhile may
+ * still call the one before. */
 void app_wake_on_signal(void (*wake)(void *arg), void *arg);
 /* Installs the handlers (without SA_RESTART, so that a wait for input ends), ignores SIGPIPE. */
 void app_catch_signals(void);

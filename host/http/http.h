@@ -76,7 +76,7 @@ struct http_call *http_client_start(struct http_client *client, const struct htt
                                     void *arg, struct err *err);
 /* Ends it without calling `done`. */
 void http_call_cancel(struct http_call *call);
-/* True once the first byte of an answer has arrived. */
+/* True once an answer has begun to arrive, other than one that leads elsewhere or says to wait. */
 bool http_call_is_answered(const struct http_call *call);
 /* Lets transfers run and calls `done` for those that ended, until something ended, somebody called http_client_wake, or
  * `deadline` (clock_now; in the past: looks once without waiting). */

@@ -30,7 +30,7 @@ struct transfer {
     double stall_timeout_s;
     bool keep_headers;
     bool given_up; /* `take` wanted no more, or body_read had no more */
-    bool answered; /* the first line of an answer is here */
+    bool answered; /* the first line of an answer, neither 1xx nor 3xx, is here */
     bool too_long; /* the answer was given up for its length */
     bool refused;  /* an address was not public */
     char error[CURL_ERROR_SIZE];

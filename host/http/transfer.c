@@ -222,7 +222,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     const char *value;
     if (len >= 5 && strncmp(line, "HTTP/", 5) == 0) { /* the last of several answers counts */
         const char *status = memchr(line, ' ', len);
-        transfer->answered = !status || status + 1 == line + len || status[1] != '1';
+        transfer->answered =
+            !status || status + 1 == line + len || (status[1] != '1' && status[1] != '3');
         transfer->response.content_type[0] = '\0';
         transfer->response.retry_after_s = -1;
         transfer->response.date_unix_s = 0;

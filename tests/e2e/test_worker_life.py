@@ -389,6 +389,16 @@ class Shutdown(LifeCase):
                 worker.wait(128 + number)
                 self.assertLess(time.monotonic() - begin, NOT_AT_ONCE_S)
 
+    def test_case_45_result_that_waits_for_another_try(self):
+        """However long it was to wait: there is no other time."""
+        plane = self.start_plane()
+        plane.script("done", [Answer(429, headers=(("Retry-After", "60"),))])
+        worker = self.start_worker(plane, host={"drain_s": 5})
+        job_id = plane.submit(tone())
+        worker.wait_log(event="a result is tried again")
+        self.assertLess(worker.stop(), 5)
+        self.assertEqual(plane.job(job_id).state, "COMPLETED")
+
     def test_plugin_that_hangs_in_close(self):
         """Its job is answered already: it holds nobody up, not even the end."""
         plane = self.start_plane()

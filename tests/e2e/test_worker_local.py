@@ -257,6 +257,15 @@ class Routes(ApiCase):
             {"type": "missing", "loc": ["body", "input"], "msg": "Field required", "input": {"id": 5}}])
         self.assertEqual(self.ask("GET", "/ep1/realtime")[0], 405)
 
+    def test_platform_is_pinged_with_what_runs(self):
+        plane = self.start_plane()
+        self.serve(env=plane.environment(ping_interval_ms=200))
+        job = self.submit(**LONG)
+        plane.wait_for(lambda: plane.pings and plane.pings[-1].ids == [job], TIMEOUT_S, "a ping with the job")
+        self.post(f"/cancel/{job}")
+        plane.wait_for(lambda: plane.pings[-1].ids == [], TIMEOUT_S, "a ping without it")
+        self.assertEqual(plane.on("take", "take_batch", "stop"), [])
+
     def test_case_51_realtime_only_with_an_endpoint(self):
         self.serve()
         self.assertEqual(self.post("/ep1/realtime", {"id": "mine", **tone()}, 404), {"detail": "Not Found"})
@@ -413,7 +422,8 @@ class Jobs(ApiCase):
         self.assertEqual(self.counts(), {"completed": 0, "failed": 2, "inProgress": 0, "inQueue": 0, "retried": 1})
         done = self.submit()
         self.post(f"/status/{done}")
-        self.assertIn("COMPLETED", self.post(f"/retry/{done}", status=400)["error"])
+        self.assertEqual(self.post(f"/retry/{done}", status=400)["error"],
+                         "the job is COMPLETED; only one that is FAILED can be tried again")
 
     def test_purge_cancels_what_waits(self):
         self.serve()

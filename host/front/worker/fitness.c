@@ -8,7 +8,7 @@
 
 #define GIB 1073741824.0
 
-/* The number of a variable; false when it is not set or skipped. */
+/* The number of a variable, 0 when it is not set. ERR_INVALID when it is none. */
 static int read_number(yaml_lookup lookup, void *arg, const char *name, double *number,
                        struct err *err)
 {

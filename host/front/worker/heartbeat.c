@@ -1,16 +1,19 @@
-/* Pings; see heartbeat.h. Their times stand on a schedule, so they do not drift; one that is not answered when the next is
- * due is given up for it. The list of jobs is sent as it is when a ping begins.
+/* Pings; see heartbeat.h. Their times stand on a schedule, so they do not drift; one that is not answered yet when the next
+ * is due holds nobody up. The list of jobs is sent as it is when a ping begins.
  */
 #include "front/worker/heartbeat.h"
 
 #include "http/http.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define URL_SIZE_MAX 8000    /* what servers take; then the newest jobs are named */
 #define REPORT_TIMEOUT_S 2.0 /* of an unhealthy worker: it is about to end */
 #define REASON_SIZE_MAX 256
+#define TIMEOUT_MIN_S 5.0 /* a new connection may take its time, whatever the interval */
+#define IN_FLIGHT_MAX 8
 #define ASLEEP_INTERVALS \
     2 /* a thread that is late by more was stopped: its connection may be dead */
 
@@ -26,7 +29,7 @@ struct heartbeat {
     pthread_t thread;
     int64_t interval;
     /* of the thread */
-    struct http_call *call;
+    unsigned in_flight;
     char *authorization;
     bool failing;
     int64_t last_at, next_at;
@@ -77,7 +80,7 @@ static void log_change(struct heartbeat *heartbeat, const struct http_response *
 static void ping_done(struct http_response *response, void *arg)
 {
     struct heartbeat *heartbeat = arg;
-    heartbeat->call = NULL;
+    heartbeat->in_flight--;
     log_change(heartbeat, response);
 }
 
@@ -103,11 +106,11 @@ static void ping(struct heartbeat *heartbeat)
         .method = "GET",
         .url = url.data,
         .headers = headers,
-        .timeout_s = 2 * (double)heartbeat->interval / CLOCK_S,
+        .timeout_s = fmax(2 * (double)heartbeat->interval / CLOCK_S, TIMEOUT_MIN_S),
     };
-    heartbeat->call =
-        http_client_start(heartbeat->client, &request, ping_done, heartbeat, &none.err);
-    if (!heartbeat->call)
+    if (http_client_start(heartbeat->client, &request, ping_done, heartbeat, &none.err))
+        heartbeat->in_flight++;
+    else
         log_change(heartbeat, &none);
     str_finish(&url);
     str_finish(&ids);
@@ -125,32 +128,25 @@ static int64_t due_at(struct heartbeat *heartbeat, int64_t now, bool *ending)
     return early ? now : heartbeat->next_at;
 }
 
-/* The answer of the ping before may never come: that must not hold up this one. */
-static void give_up_last(struct heartbeat *heartbeat)
-{
-    struct http_response late = {.err = {ERR_TIMEOUT, "", "not answered before the next was due"}};
-    if (!heartbeat->call)
-        return;
-    http_call_cancel(heartbeat->call);
-    ping_done(&late, heartbeat);
-}
-
 static void *beat(void *arg)
 {
     struct heartbeat *heartbeat = arg;
     bool ending;
+    int64_t offset = clock_offset();
     for (;;) {
         int64_t now = clock_now(), due = due_at(heartbeat, now, &ending);
         if (ending)
             return NULL;
-        if (now - heartbeat->next_at > ASLEEP_INTERVALS * heartbeat->interval)
+        int64_t slept = clock_offset() - offset;
+        offset += slept;
+        if (now + slept - heartbeat->next_at > ASLEEP_INTERVALS * heartbeat->interval)
             http_client_reconnect(heartbeat->client);
-        if (now >= due) {
+        if (now >= due || slept > heartbeat->interval) {
             heartbeat->last_at = now;
             while (heartbeat->next_at <= now)
                 heartbeat->next_at += heartbeat->interval;
-            give_up_last(heartbeat);
-            ping(heartbeat);
+            if (heartbeat->in_flight < IN_FLIGHT_MAX)
+                ping(heartbeat);
         }
         http_client_poll(heartbeat->client, heartbeat->next_at);
     }

@@ -334,6 +334,19 @@ static int start_server(struct api *api, const struct local_api_options *options
     return EXIT_ALL_WELL;
 }
 
+/* Where the platform runs this server (RUNPOD_REALTIME_PORT) it wants pings; NULL: it does not, or there is no thread. */
+static struct heartbeat *start_heartbeat(const struct app *app,
+                                         const struct local_api_options *options)
+{
+    const struct heartbeat_options heartbeat = {
+        .settings = options->settings,
+        .runpod_version = app->manifest->worker.runpod_version,
+        .log = &app->log,
+        .metrics = options->metrics,
+    };
+    return options->settings->ping_url ? heartbeat_start(&heartbeat) : NULL;
+}
+
 int local_api(struct dispatch_options *options, const struct local_api_options *api_options)
 {
     const struct app *app = options->app;
@@ -353,8 +366,9 @@ int local_api(struct dispatch_options *options, const struct local_api_options *
         .loopback = is_loopback(api_options->host),
     };
     struct webhooks *webhooks = webhooks_create(&hooks);
+    struct heartbeat *heartbeat = start_heartbeat(app, api_options);
     struct local_jobs_options jobs = {options, api_options->settings, api_options->metrics,
-                                      webhooks};
+                                      webhooks, heartbeat};
     api.jobs = webhooks ? local_jobs_create(&jobs) : NULL;
     if (!api.jobs) {
         LOG_EVENT(&app->log, LOG_ERROR, "worker", "cannot start a thread", LOG_TEXT("for", "jobs"));
@@ -368,5 +382,6 @@ out:
     webhooks_destroy(webhooks, clock_now() + (int64_t)(WEBHOOK_TIMEOUT_S * (double)CLOCK_S));
     if (api.jobs && !local_jobs_destroy(api.jobs))
         _exit(code); /* a plugin's thread still uses what we would free */
+    heartbeat_stop(heartbeat);
     return code;
 }

@@ -128,9 +128,8 @@ int local_jobs_retry(struct local_jobs *jobs, const char *id, struct str *out)
     if (!entry) {
         status = write_unknown(id, 404, out);
     } else if (entry->state != LOCAL_FAILED) {
-        str_printf(
-            out, "{\"error\":\"the job is %s; only one that is LOCAL_FAILED can be tried again\"}",
-            local_state_names[entry->state]);
+        str_printf(out, "{\"error\":\"the job is %s; only one that is FAILED can be tried again\"}",
+                   local_state_names[entry->state]);
         status = 400;
     } else if ((status = refuse(jobs, entry->request.bytes, out)) == 0) {
         status = 200;

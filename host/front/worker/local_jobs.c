@@ -107,6 +107,8 @@ static void send_webhook(struct local_jobs *jobs, struct local_entry *entry)
 static void finish(struct local_jobs *jobs, struct local_entry *entry, enum local_state state,
                    struct local_waiter **answers)
 {
+    if (entry->ticket && jobs->options.heartbeat)
+        heartbeat_remove(jobs->options.heartbeat, entry->ticket);
     entry->state = state;
     entry->ticket = 0;
     entry->ended_at = clock_now();
@@ -247,6 +249,8 @@ static bool start_one(struct local_jobs *jobs)
     entry->state = LOCAL_RUNNING;
     entry->started_at = clock_now();
     entry->ticket = ++jobs->tickets;
+    if (jobs->options.heartbeat)
+        heartbeat_add(jobs->options.heartbeat, entry->ticket, entry->request.id);
     const struct submission submission = {
         .ticket = entry->ticket, .id = entry->request.id, .input = entry->request.input};
     pthread_mutex_unlock(&jobs->lock);

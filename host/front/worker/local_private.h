@@ -6,6 +6,7 @@
 #define WORKER_LOCAL_PRIVATE_H
 
 #include "front/worker/health.h"
+#include "front/worker/heartbeat.h"
 #include "front/worker/local.h"
 
 #define LOCAL_BODY_BYTES_MAX (20u << 20) /* of a request, as the platform's /runsync takes */
@@ -27,6 +28,7 @@ struct local_jobs_options {
     const struct worker_settings *settings;
     struct metrics *metrics;
     struct webhooks *webhooks;
+    struct heartbeat *heartbeat; /* NULL: no pings */
 };
 
 /* NULL when no thread could be started. `options` is copied, what it points to borrowed. */

@@ -12,6 +12,8 @@
 #define ASLEEP_S 5 /* a turn that is late by more: we were stopped, and connections may be dead */
 #define REST_S 1   /* then, for the rest of an answer that lies in our socket */
 #define CLAIM_S 5  /* for a job that can be told why the worker ends */
+/* A job that was sent while the signal came is still taken: who gives up at once loses what is on the wire. */
+#define LINGER_MS 30
 #define FLUSH_S 10 /* for results, after the drain's time is over */
 
 /* --- Requests ---------------------------------------------------------------------------------------------------- */
@@ -49,6 +51,13 @@ static void wake_client(void *arg)
 
 /* --- Phases ------------------------------------------------------------------------------------------------------ */
 
+/* What waits for another try has it now. */
+static void retry_now(struct queue *queue)
+{
+    for (struct held *held = queue->held; held; held = held->next)
+        held->next_at = 0;
+}
+
 void queue_drain(struct queue *queue, const char *why)
 {
     double drain_s = queue->manifest->host.drain_s;
@@ -57,10 +66,9 @@ void queue_drain(struct queue *queue, const char *why)
     queue->phase = QUEUE_DRAINS;
     queue->phase_ends_at = clock_now() + (int64_t)(drain_s * (double)CLOCK_S);
     atomic_store(queue->options->stopping, 1);
-    take_abandon(queue);
+    queue->take.abandon_at = clock_now() + LINGER_MS * CLOCK_MS;
     stopper_abandon(queue);
-    for (struct held *held = queue->held; held; held = held->next)
-        held->next_at = 0; /* a pause may be longer than there is time */
+    retry_now(queue); /* a pause may be longer than there is time */
     LOG_EVENT(queue->log, LOG_INFO, "worker", "no more jobs are taken", LOG_TEXT("reason", why),
               LOG_NUMBER("jobs_held", queue->held_count), LOG_NUMBER("drain_s", drain_s));
 }
@@ -99,6 +107,7 @@ static void end_drain(struct queue *queue)
     queue->cancelled = true;
     double grace_s = queue->running_count ? queue->manifest->host.cancel_grace_s : 0;
     queue->phase_ends_at = queue->now + (int64_t)((grace_s + FLUSH_S) * (double)CLOCK_S);
+    retry_now(queue);
     dispatch_cancel_all(queue->dispatch);
 }
 
@@ -115,6 +124,10 @@ static bool advance_phase(struct queue *queue)
         queue_wake_at(queue, queue->phase_ends_at);
     if (queue->phase != QUEUE_DRAINS)
         return false;
+    if (queue->now >= queue->take.abandon_at)
+        take_abandon(queue);
+    else if (queue->take.call)
+        queue_wake_at(queue, queue->take.abandon_at);
     if (!queue->held && !queue->take.call)
         return true;
     if (queue->now < queue->phase_ends_at)
@@ -138,8 +151,7 @@ static void wake_up(struct queue *queue)
     http_client_reconnect(queue->client);
     queue->take.next_at = queue->stopper.next_at = 0;
     queue->take.failures = queue->take.empties = queue->stopper.failures = 0;
-    for (struct held *held = queue->held; held; held = held->next)
-        held->next_at = 0;
+    retry_now(queue);
 }
 
 static void serve(struct queue *queue)
@@ -156,8 +168,9 @@ static void serve(struct queue *queue)
             next = held->next;
             delivery_advance(held);
         }
+        int64_t offset = clock_offset();
         http_client_poll(queue->client, queue->wake_at);
-        if (clock_now() > queue->wake_at + ASLEEP_S * CLOCK_S)
+        if (clock_now() + clock_offset() - offset > queue->wake_at + ASLEEP_S * CLOCK_S)
             wake_up(queue);
     }
 }

@@ -14,7 +14,7 @@
 #include "front/worker/queue.h"
 #include "http/http.h"
 
-#define QUEUE_HELD_MAX 1024               /* jobs in all: running, and results on their way */
+#define QUEUE_HELD_MAX 1024 /* jobs in all; with more, no further ones are asked for */
 #define QUEUE_HELD_BYTES_MAX (256u << 20) /* of results on their way; over it nothing is taken */
 #define QUEUE_RUNNING_MAX RUNNER_QUEUE_MAX
 #define POLL_TIMEOUT_S \
@@ -88,6 +88,7 @@ struct queue {
     struct {
         struct http_call *call;
         int64_t begun_at, next_at;
+        int64_t abandon_at;         /* once it drains */
         unsigned failures, empties; /* in a row */
         int64_t logged_at;
     } take;

@@ -6,6 +6,7 @@
  */
 #include "front/worker/settings.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -202,6 +203,16 @@ static int64_t read_number(struct environment *env, const char *name, const char
     return number;
 }
 
+static bool is_address6(const char *text, size_t len)
+{
+    struct in6_addr address;
+    char copy[INET6_ADDRSTRLEN] = "";
+    if (len >= sizeof(copy))
+        return false;
+    memcpy(copy, text, len);
+    return inet_pton(AF_INET6, copy, &address) == 1;
+}
+
 /* What is wrong with an absolute URL of ASCII without control characters, or NULL. */
 static const char *url_problem(const char *url)
 {
@@ -220,6 +231,8 @@ static const char *url_problem(const char *url)
     size_t len = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
     if (!len || (*host == '[' && host + len > end))
         return "one without a host";
+    if (*host == '[' && !is_address6(host + 1, len - 2))
+        return "one whose host is no IPv6 address";
     p = host + len;
     if (p == end)
         return NULL;

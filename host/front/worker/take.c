@@ -15,6 +15,8 @@
 #define BUSY_PAUSE_S 5.0 /* after 429 without Retry-After */
 #define RETRY_AFTER_MAX_S 300.0
 #define ERROR_LOG_EVERY_S 30 /* while it goes on failing */
+#define ANSWER_BYTES_MAX \
+    (256u << 20) /* of a whole batch: what is longer is lost, since it is not handed out again */
 
 static void pause_for(struct queue *queue, int64_t ns)
 {
@@ -106,8 +108,10 @@ static void take_done(struct http_response *response, void *arg)
         return;
     }
     if (status != 200 && status != 204 && status != 400) {
-        if (status == 0 && response->err.code == ERR_TIMEOUT)
-            return; /* a long poll that nobody ended */
+        bool held_open =
+            queue->now - queue->take.begun_at >= (int64_t)(POLL_TIMEOUT_S / 2 * CLOCK_S);
+        if (status == 0 && response->err.code == ERR_TIMEOUT && held_open)
+            return; /* a long poll that nobody ended; sooner, no connection was made */
         take_failed(queue, response);
         return;
     }
@@ -164,7 +168,10 @@ void take_advance(struct queue *queue)
         url_add_query(&url, "batch_size", size);
     }
     url_add_query(&url, "job_in_progress", queue->held ? "1" : "0");
-    struct http_request request = {.method = "GET", .url = url.data, .timeout_s = POLL_TIMEOUT_S};
+    struct http_request request = {.method = "GET",
+                                   .url = url.data,
+                                   .timeout_s = POLL_TIMEOUT_S,
+                                   .response_max = ANSWER_BYTES_MAX};
     struct http_response none = {.retry_after_s = -1};
     queue->take.begun_at = queue->now;
     metrics_count(queue->metrics, METRIC_TAKES);
@@ -176,6 +183,8 @@ void take_advance(struct queue *queue)
 
 void take_abandon(struct queue *queue)
 {
+    if (queue->take.call && !http_call_is_answered(queue->take.call))
+        http_client_poll(queue->client, 0); /* what has come since */
     if (!queue->take.call || http_call_is_answered(queue->take.call))
         return;
     http_call_cancel(queue->take.call);
