@@ -293,8 +293,8 @@ static bool set_body(struct transfer *transfer, const struct http_request *reque
            curl->easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, TAKEN_BUFFER_SIZE) == CURLE_OK;
 }
 
-/* A POST is libcurl's own, so that a redirect by 303 makes a GET of it; others keep their name. By 301 and 302 it stays a POST
- * with its body: a GET elsewhere that is answered well says nothing about what was to be posted. */
+/* A POST is libcurl's own, and stays one wherever it is sent on: a GET elsewhere that is answered well says nothing about
+ * what was to be posted. */
 static bool set_method(struct transfer *transfer, const struct http_request *request)
 {
     const struct curl_api *curl = transfer->curl;
@@ -322,8 +322,7 @@ static bool set_rules(struct transfer *transfer)
               curl->easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer) == CURLE_OK;
     if (transfer->rules.redirects)
         ok = ok && curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK &&
-             curl->easy_setopt(easy, CURLOPT_POSTREDIR,
-                               (long)(CURL_REDIR_POST_301 | CURL_REDIR_POST_302)) == CURLE_OK &&
+             curl->easy_setopt(easy, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL) == CURLE_OK &&
              curl->easy_setopt(easy, CURLOPT_MAXREDIRS, (long)HTTP_REDIRECTS_MAX) == CURLE_OK;
     if (transfer->rules.stranger)
         ok = ok && curl->easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK &&

@@ -125,9 +125,10 @@ static void answer_shortly(struct held *held, const struct http_response *respon
         undeliverable(held, response, METRIC_RESULTS_REJECTED, "a result was refused for good");
         return;
     }
-    err_set(&err, ERR_TOO_LARGE, NULL,
-            "the platform refused the result of %zu bytes with status %d; its limit is about 20 MB",
-            held->answer->body.len, verdict_of(response));
+    bool is_size = verdict_of(response) == 400 || verdict_of(response) == 413;
+    err_set(&err, is_size ? ERR_TOO_LARGE : ERR_INTERNAL, NULL,
+            "the platform refused the result of %zu bytes with status %d%s", held->answer->body.len,
+            verdict_of(response), is_size ? "; its limit is about 20 MB" : "");
     LOG_EVENT(queue->log, LOG_ERROR, "delivery", "a result was refused", LOG_TEXT("job", held->id),
               LOG_NUMBER("status", verdict_of(response)),
               LOG_NUMBER("bytes", held->answer->body.len),
