@@ -296,7 +296,8 @@ static void fm_30_every_page_is_reached(void **state)
     assert_int_equal(put_sine(dir, "v0000", 100, NULL, false, &entry), 0);
     for (int i = 1; i < VOICES; i++) { /* by hand: 1,203 recordings would take their time */
         char *folder = str_format("%s/v%04d", dir, i), *path = fs_join(folder, "voice.json");
-        snprintf(entry.id, 6, "v%04d", i);
+        free(entry.id);
+        entry.id = str_format("v%04d", i);
         str_clear(&text);
         voice_entry_write(&entry, &text);
         assert_int_equal(fs_make_dirs(folder, 0777, &test_err), 0);
