@@ -69,7 +69,7 @@ char *http_response_header(const struct http_response *response, const char *nam
 struct http_client *http_client_create(const char *user_agent);
 /* Starts a request; `done` is called from http_client_poll, exactly once unless it is cancelled. What `request` points to
  * is copied, but for the body. `response` is the callee's for the call (it may take body and headers with str_take). Follows
- * redirects (but no_redirects), https to https only, without sending Authorization to another host. Sends no Expect. NULL with `err` when the
+ * redirects (but no_redirects), https to https only and a POST as a POST, without sending Authorization to another host. Sends no Expect. NULL with `err` when the
  * URL is none. */
 struct http_call *http_client_start(struct http_client *client, const struct http_request *request,
                                     void (*done)(struct http_response *response, void *arg),

@@ -199,6 +199,10 @@ static inline bool route(struct test_server *server, int fd, const char *method,
         return answer_with(fd, "Retry-After: soon\r\n");
     if (strncmp(path, "/301/", 5) == 0)
         return redirect(fd, "301 Moved Permanently", path + 5);
+    if (strncmp(path, "/302/", 5) == 0)
+        return redirect(fd, "302 Found", path + 5);
+    if (strncmp(path, "/303/", 5) == 0)
+        return redirect(fd, "303 See Other", path + 5);
     if (strncmp(path, "/307/", 5) == 0)
         return redirect(fd, "307 Temporary Redirect", path + 5);
     if (strcmp(path, "/loop") == 0)
