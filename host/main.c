@@ -18,6 +18,7 @@ static const struct verb {
     {"worker", "Serve a RunPod serverless queue, or jobs on a local port", verb_worker},
     {"pull", "Download the weights of a model, or check those that are there", verb_pull},
     {"voices", "Keep the voices that models clone", verb_voices},
+    {"callbacks", "List callbacks that nobody took, and send them again", verb_callbacks},
     {"plugins", "List the installed plugins and what each can do", verb_plugins},
     {"config", "Print the effective manifest, or the reference of its keys", verb_config},
     {"doctor", "Check this machine and a manifest, and say what to do", verb_doctor},

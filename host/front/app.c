@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define FLUSH_AFTER_SIGNAL_S 5.0 /* callbacks; what stops us has waited for jobs already */
+
 /* --- Arguments ------------------------------------------------------------------------------------------- */
 
 static error_t parse_common(int key, char *argument, struct argp_state *state)
@@ -135,6 +137,26 @@ int app_take_stdout(void)
         return STDOUT_FILENO;
     dup2(STDERR_FILENO, STDOUT_FILENO);
     return fd;
+}
+
+struct callback_sender *app_callbacks(const struct app *app)
+{
+    const struct callback_options options = {
+        .manifest = &app->manifest->callbacks,
+        .fetch_private = app->manifest->host.fetch_private,
+        .log = &app->log,
+    };
+    return callback_sender_create(&options);
+}
+
+void app_callbacks_end(const struct app *app, struct callback_sender *sender)
+{
+    bool stopping = app_signal != 0;
+    double left_s = sender ? app->manifest->host.drain_s : 0;
+    if (stopping && left_s > FLUSH_AFTER_SIGNAL_S)
+        left_s = FLUSH_AFTER_SIGNAL_S;
+    callback_sender_destroy(sender, clock_now() + (int64_t)(left_s * (double)CLOCK_S),
+                            stopping ? NULL : &app_signal);
 }
 
 int app_close(struct app *app, int exit_code)

@@ -5,6 +5,7 @@
 #define FRONT_APP_H
 
 #include "base/base.h"
+#include "callback/callback.h"
 #include "front/front.h"
 #include "manifest/manifest.h"
 #include "plugin/plugin.h"
@@ -52,6 +53,10 @@ uint32_t app_concurrency(const struct app *app, int64_t wanted);
 /* A descriptor of standard output for us alone; what plugins and their libraries print there goes to standard error from
  * now on, so that it spoils neither audio nor JSON. Before any plugin is opened. */
 int app_take_stdout(void);
+/* What sends callbacks of this run's jobs. */
+struct callback_sender *app_callbacks(const struct app *app);
+/* Has them sent for at most host.drain_s, after a signal for a few seconds; the rest become dead letters. Takes NULL. */
+void app_callbacks_end(const struct app *app, struct callback_sender *sender);
 /* Frees. When a plugin never came back, ends the process at once with `exit_code`, else returns it. */
 int app_close(struct app *app, int exit_code);
 

@@ -397,6 +397,7 @@ int verb_doctor(int argc, char **argv)
         exit_code = check_deadly(&doctor, app.manifest);
         if (exit_code == 0)
             exit_code = check_models(&doctor, &app, arguments.load);
+        doctor_check_callbacks(&doctor, &app.manifest->callbacks);
         if (arguments.storage)
             doctor_check_storage(&doctor, &app.manifest->storage);
     }

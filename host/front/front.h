@@ -9,6 +9,7 @@ int verb_batch(int argc, char **argv);
 int verb_worker(int argc, char **argv);
 int verb_pull(int argc, char **argv);
 int verb_voices(int argc, char **argv);
+int verb_callbacks(int argc, char **argv);
 int verb_plugins(int argc, char **argv);
 int verb_config(int argc, char **argv);
 int verb_doctor(int argc, char **argv);

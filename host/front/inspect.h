@@ -49,6 +49,8 @@ void doctor_check_space(struct doctor *doctor, const char *subject, const char *
 /* What this program runs with and on: libraries, encoders, CPU, memory, devices, limits, /tmp. */
 void doctor_check_machine(struct doctor *doctor);
 
+/* Can callbacks be signed and kept? */
+void doctor_check_callbacks(struct doctor *doctor, const struct manifest_callbacks *manifest);
 /* Tries the storage end to end with one small object, which is gone afterwards. */
 void doctor_check_storage(struct doctor *doctor, const struct manifest_storage *manifest);
 

@@ -89,6 +89,7 @@ static void root_read(struct reader *r, const struct yaml_node *root)
         [PART_PATHS] = {&manifest_paths_section, &m->paths},
         [PART_HOST] = {&manifest_host_section, &m->host},
         [PART_STORAGE] = {&manifest_storage_section, &m->storage},
+        [PART_CALLBACKS] = {&manifest_callbacks_section, &m->callbacks},
         [PART_WORKER] = {&manifest_worker_section, &m->worker},
     };
     const struct yaml_node *models = models_find(r, root);

@@ -79,6 +79,20 @@ extern const char *const manifest_key_fields[KEY_FIELD_COUNT + 1]; /* ends with 
 /* Is this a template of relative paths that cannot leave what they begin with? ERR_INVALID says what is wrong. */
 int manifest_key_template_check(const char *text, struct err *err);
 
+/* Where the outcome of jobs is posted to; see host/callback. */
+struct manifest_callbacks {
+    char *url, *error_url; /* of jobs that name none; NULL: none */
+    char *secret;          /* NULL: callbacks are not signed */
+    char *timestamp_header, *signature_header;
+    int64_t attempts;   /* in all */
+    double timeout_s;   /* of each */
+    char *dead_letters; /* absolute */
+};
+
+/* Is this an http or https URL that something may be posted to: no credentials, no fragment, printable ASCII? */
+#define MANIFEST_URL_SIZE_MAX 2048
+bool manifest_callback_url_valid(const char *url);
+
 struct manifest_worker {
     int64_t inline_chars_max; /* of base64; longer audio is uploaded */
     int64_t body_bytes_max;   /* of a result; a longer one is never sent */
@@ -122,6 +136,7 @@ struct manifest {
     struct manifest_paths paths;
     struct manifest_host host;
     struct manifest_storage storage;
+    struct manifest_callbacks callbacks;
     struct manifest_worker worker;
     struct manifest_model *models;
     size_t model_count;                     /* >= 1 */

@@ -111,6 +111,8 @@ void manifest_resolve(struct reader *r)
         dir_resolve(r, host, "plugin_path", &m->host.plugin_path.items[i], m->dir, NULL);
     for (size_t i = 0; i < m->model_count; i++)
         model_resolve(r, model_part(m, i), &m->models[i]);
+    dir_resolve(r, &m->private_parts->parts[PART_CALLBACKS], "dead_letters",
+                &m->callbacks.dead_letters, m->dir, NULL);
     storage_resolve(r);
 }
 
@@ -302,4 +304,5 @@ void manifest_check(struct reader *r)
     default_model_check(r);
     dirs_check(r);
     storage_check(r);
+    callbacks_check(r);
 }

@@ -61,7 +61,8 @@ struct section {
 };
 
 extern const struct section manifest_root_section, manifest_paths_section, manifest_host_section,
-    manifest_storage_section, manifest_worker_section, manifest_model_section;
+    manifest_storage_section, manifest_callbacks_section, manifest_worker_section,
+    manifest_model_section;
 
 /* Sets of variables of which a section uses only one, known by how names begin, parted by blanks; ends with NULL. */
 extern const char *const manifest_families[];
@@ -82,7 +83,7 @@ struct part {
 };
 
 /* Model i is part PART_MODELS + i. */
-enum { PART_ROOT, PART_PATHS, PART_HOST, PART_STORAGE, PART_WORKER, PART_MODELS };
+enum { PART_ROOT, PART_PATHS, PART_HOST, PART_STORAGE, PART_CALLBACKS, PART_WORKER, PART_MODELS };
 
 struct manifest_private {
     struct yaml_doc *doc;
@@ -128,6 +129,8 @@ void manifest_resolve(struct reader *r);
 void storage_resolve(struct reader *r);
 /* Reports what is wrong with templates, prefixes and URLs of the section `storage`. */
 void storage_check(struct reader *r);
+/* Reports what is wrong with the section `callbacks`. */
+void callbacks_check(struct reader *r);
 /* Where a key of a part stands, else where the part does. */
 struct place key_place(const struct part *p, const char *key);
 /* Makes what stands at `dir`, the value of `key`, absolute. */

@@ -79,6 +79,7 @@ void manifest_reference(struct str *out)
     section_append(&manifest_paths_section, out);
     section_append(&manifest_host_section, out);
     section_append(&manifest_storage_section, out);
+    section_append(&manifest_callbacks_section, out);
     section_append(&manifest_worker_section, out);
     section_append(&manifest_model_section, out);
 }

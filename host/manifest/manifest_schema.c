@@ -23,8 +23,8 @@ static const struct key_spec root_keys[] = {
     {"models", KEY_LIST, .flags = KEY_REQUIRED, .help = "The models, a list."},
     {"jobs", KEY_LIST, .help = "A list of jobs that `voxhost batch` runs."},
     {"storage", KEY_SECTION, .help = "Where results go that are too large to be sent."},
+    {"callbacks", KEY_SECTION, .help = "Where the outcome of jobs is posted to."},
     {"worker", KEY_SECTION, .help = "`voxhost worker`."},
-    {.name = "callbacks", .type = KEY_UNSUPPORTED},
     {.name = "server", .type = KEY_UNSUPPORTED},
 };
 #undef AT
@@ -142,6 +142,32 @@ static const struct key_spec storage_keys[] = {
 };
 #undef AT
 
+#define AT(member) .offset = offsetof(struct manifest_callbacks, member)
+static const struct key_spec callbacks_keys[] = {
+    {"url", KEY_TEXT, AT(url), .fallback_note = "none", .env = "VOXHOST_CALLBACK_URL",
+     .help = "What jobs that name no `callback_url` are reported to."},
+    {"error_url", KEY_TEXT, AT(error_url), .fallback_note = "derived from `url`",
+     .env = "VOXHOST_CALLBACK_ERROR_URL",
+     .help = "The same for jobs that failed. Derived: `/api/tts/...` has its last name replaced by "
+             "`error-callback`, else `/error-callback` is appended."},
+    {"secret", KEY_SECRET, AT(secret),
+     .env = "VOXHOST_CALLBACK_SECRET MINSTRALY_API_SHARED_SECRET DAEZEND_API_SHARED_SECRET",
+     .help = "Signs callbacks; without it they go unsigned."},
+    {"timestamp_header", KEY_TEXT, AT(timestamp_header), .fallback = "X-Minstraly-Timestamp",
+     .help = "The header with the time of signing, in milliseconds since 1970."},
+    {"signature_header", KEY_TEXT, AT(signature_header), .fallback = "X-Minstraly-Signature",
+     .help = "The header with the HMAC-SHA256, in hex, of `POST`, the URL's path (without its "
+             "query), that time, each with a line end, and the body."},
+    {"attempts", KEY_INT, AT(attempts), .min = 1, .max = 20, .fallback = "4",
+     .env = "VOXHOST_CALLBACK_ATTEMPTS", .help = "Tries of one callback, with growing pauses."},
+    {"timeout_s", KEY_FLOAT, AT(timeout_s), .min = 0.1, .max = 300, .fallback = "15",
+     .env = "VOXHOST_CALLBACK_TIMEOUT_S", .help = "For one try, redirects included."},
+    {"dead_letters", KEY_DIR, AT(dead_letters), .fallback = "failed_callbacks",
+     .env = "VOXHOST_CALLBACK_DEAD_LETTERS",
+     .help = "Callbacks that nobody took are kept there, for `voxhost callbacks replay`."},
+};
+#undef AT
+
 #define AT(member) .offset = offsetof(struct manifest_worker, member)
 static const struct key_spec worker_keys[] = {
     {"inline_chars_max", KEY_INT, AT(inline_chars_max), .min = 0, .max = 1 << 30,
@@ -220,6 +246,12 @@ const struct section manifest_storage_section = {
     "`BUCKET_*`, `R2_*` and `S3_*` with `AWS_*` that has an endpoint, a bucket or an access key; "
     "keys in the manifest are never completed from variables.",
     storage_keys, COUNT(storage_keys)};
+const struct section manifest_callbacks_section = {
+    "callbacks",
+    "The outcome of a job is posted as JSON to the URL that the job or this section names. A "
+    "callback that fails changes nothing of the job. URLs of jobs lead to public addresses only, "
+    "unless `host.fetch_private` allows others; those of this section may lead anywhere.",
+    callbacks_keys, COUNT(callbacks_keys)};
 const struct section manifest_worker_section = {
     "worker", "`voxhost worker`, which serves a RunPod queue.", worker_keys, COUNT(worker_keys)};
 const struct section manifest_model_section = {"models", "Each entry of the list is one model.",

@@ -21,7 +21,8 @@ MAY_SEE = {
     "store": {"base", "http", "manifest"},
     "hub": {"base", "http"},
     "job": {"base", "manifest", "plugin", "audio", "voice", "store"},
-    "front": {"base", "http", "hub", "manifest", "plugin", "audio", "voice", "store", "job"},
+    "callback": {"base", "http", "manifest", "job"},
+    "front": {"base", "callback", "http", "hub", "manifest", "plugin", "audio", "voice", "store", "job"},
 }
 # Outside host/: by the start of the file's path, the folders whose headers it may include.
 OUTSIDE = {

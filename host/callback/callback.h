@@ -1,0 +1,123 @@
+/* Callbacks: the outcome of a job, posted to who asked. A sender has a bounded queue and threads of its own, so that no receiver
+ * ever holds up the making of audio, and a record on disk of everything that is still to be sent, so that nothing is lost when
+ * the process dies.
+ *
+ *     callback_prepare (the record is on disk) -> the outcome is safe -> callback_release -> threads: try, wait, try again
+ *                                                 taken: the record goes; given up: it becomes a dead letter
+ *
+ * A receiver can get a callback twice, when we died between its answer and our removing the record.
+ */
+#ifndef CALLBACK_H
+#define CALLBACK_H
+
+#include "base/base.h"
+#include "job/job.h"
+#include "manifest/manifest.h"
+
+#include <stdatomic.h>
+
+#define CALLBACK_THREADS 4
+#define CALLBACK_QUEUE_MAX \
+    1024 /* callbacks that wait or are sent; further ones become dead letters */
+#define CALLBACK_QUEUE_BYTES_MAX (64u << 20) /* of their bodies; likewise */
+#define CALLBACK_BODY_BYTES_MAX (1u << 20)
+#define CALLBACK_RETRY_FIRST_S 5.0 /* the first pause at most, each is twice the one before */
+#define CALLBACK_RETRY_MAX_S 60.0
+#define CALLBACK_RETRY_AFTER_MAX_S 300.0 /* of what Retry-After says */
+
+/* --- Sending ---------------------------------------------------------------------------------- */
+
+struct callback_sender;
+struct callback; /* one that is prepared */
+
+struct callback_options {
+    const struct manifest_callbacks *manifest;
+    bool fetch_private; /* URLs of jobs may lead to any address */
+    const struct log *log;
+    double retry_first_s; /* 0: CALLBACK_RETRY_FIRST_S */
+};
+
+struct callback_post {
+    const char *url;
+    const void *body; /* UTF-8 without NUL; sent as it is */
+    size_t body_len;
+    const char *job_id;
+    bool is_error;
+};
+
+/* Starts nothing and makes nothing until there is a callback. What `options` points to is borrowed. [main] */
+struct callback_sender *callback_sender_create(const struct callback_options *options);
+
+/* Writes the record of a callback; it is sent after callback_release. NULL, logged, when its body cannot be sent. Where no
+ * record can be written the callback is sent all the same. [any] */
+struct callback *callback_prepare(struct callback_sender *sender, const struct callback_post *post);
+/* The callback of a job that ended; NULL when nobody wants one, the job has no id, or it was cancelled: who did that knows. */
+struct callback *callback_prepare_job(struct callback_sender *sender, const struct result *result);
+/* Hands it over; waits for nobody. Takes NULL. [any] */
+void callback_release(struct callback_sender *sender, struct callback *callback);
+/* Both in one, for outcomes that are safe already. */
+void callback_post(struct callback_sender *sender, const struct callback_post *post);
+void callback_job_ended(struct callback_sender *sender, const struct result *result);
+
+/* Lets what is under way be sent until `deadline`, or until *stop is set (NULL: never); the rest become dead letters. Nothing
+ * may be prepared that is not released. Frees; takes NULL. Returns how many are left. [main] */
+size_t callback_sender_destroy(struct callback_sender *sender, int64_t deadline,
+                               const volatile sig_atomic_t *stop);
+
+/* --- Dead letters ----------------------------------------------------------------------------- */
+
+#define CALLBACK_ID_SIZE_MAX 100
+
+struct callback_letter {
+    const char *id; /* names the file: DIR/ID.json */
+    const char *job_id;
+    const char *url;                  /* without its query, which may hold a token */
+    const char *created, *last_error; /* last_error NULL: the process died before it was tried */
+    int64_t attempts;
+    bool is_error;
+};
+
+/* Calls `each` for every dead letter in `dir`, oldest first, after making dead letters of what dead processes left; a file that
+ * cannot be read as one is said by `wrong`. No directory is no error. Returns 0 or a negative code. */
+struct callback_visitor {
+    void (*each)(const struct callback_letter *letter, void *arg);
+    void (*wrong)(const struct err *err, void *arg);
+    void *arg;
+};
+int callback_letters(const char *dir, const struct callback_visitor *visitor, struct err *err);
+
+/* Tries a dead letter once more and removes it when it was taken. ERR_INVALID: there is no such letter (field "id"), or it can never be
+ * sent; ERR_TIMEOUT, ERR_INTERNAL: not now; ERR_CANCELLED: *stop. */
+int callback_replay(const struct callback_options *options, const char *id, const atomic_int *stop,
+                    struct err *err);
+
+/* --- What is sent ----------------------------------------------------------------------------- */
+
+/* Where the outcome of a job goes, the caller's; NULL: nowhere. First what the job says, then the manifest; the URL for errors is
+ * derived where only the other is named. */
+char *callback_url_for(const struct manifest_callbacks *manifest, const struct job_caller *caller,
+                       bool is_error);
+/* ".../api/tts/NAME" -> ".../api/tts/error-callback", else "/error-callback" is appended to the path; the caller's. */
+char *callback_error_url(const char *url);
+
+/* Appends the JSON body for a job: required-behaviour C.4. Without audio. */
+void callback_body(const struct result *result, struct str *out);
+
+/* The same for a new voice. */
+void callback_voice_body(const struct result *result, struct str *out);
+
+/* The HMAC-SHA256, in hex, of METHOD\nPATH\nTIMESTAMP\n and the body. */
+struct callback_signing {
+    const char *secret, *method;
+    const char *path;      /* of the URL as it is sent, percent-encoded, without query */
+    const char *timestamp; /* milliseconds since 1970 */
+    const void *body;
+    size_t body_len;
+};
+void callback_sign(const struct callback_signing *signing, char signature[DIGEST_HEX_SIZE]);
+
+/* What an answer means. `code`: of the exchange, 0 when there is a whole answer with this status. */
+enum callback_fate { CALLBACK_TAKEN, CALLBACK_FOLLOW, CALLBACK_RETRY, CALLBACK_REFUSED };
+enum callback_fate callback_judge(int code, int status);
+
+#endif
