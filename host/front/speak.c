@@ -165,7 +165,7 @@ static bool run(struct speak *speak)
 {
     struct runner_options options = {
         .models = speak->app.models,
-        .host = &speak->app.manifest->host,
+        .manifest = speak->app.manifest,
         .log = &speak->app.log,
         .store = speak->store,
         .stream_fd = speak->stream_fd,

@@ -182,11 +182,15 @@ static void job_warn(const struct vox_job *job, struct vox_str message)
 
 /* --- Creation ------------------------------------------------------------------------------------------------------ */
 
-struct attempt *attempt_create(const struct job *job, const struct runner_options *runner)
+struct attempt *attempt_create(const struct job *job, const struct runner_options *runner,
+                               struct voice_cache *voices, struct recent *recent)
 {
     struct attempt *attempt = mem_alloc(sizeof(*attempt));
     attempt->job = job;
     attempt->runner = runner;
+    attempt->voices = voices;
+    attempt->recent = recent;
+    attempt->voice = job->has_voice ? &job->voice : NULL;
     attempt->session.model = job->model;
     attempt->begun = clock_now();
     pthread_mutex_init(&attempt->lock, NULL);
@@ -218,6 +222,8 @@ void attempt_destroy(struct attempt *attempt)
     free(attempt->words);
     text_list_finish(&attempt->warnings);
     free(attempt->temp);
+    voice_ref_finish(&attempt->new_voice);
+    str_finish(&attempt->profile);
     pthread_mutex_destroy(&attempt->lock);
     free(attempt);
 }
@@ -226,9 +232,13 @@ struct result *attempt_result(const struct job *job)
 {
     struct result *result = mem_alloc(sizeof(*result));
     result->id = mem_copy_string(job->id);
-    result->model_type = mem_copy_string(model_name(job->model));
-    result->has_seed = true;
+    job_caller_copy(&job->caller, &result->caller);
+    result->op = job->op;
+    result->model_type = job->model ? mem_copy_string(model_name(job->model)) : NULL;
+    result->has_seed = job->text != NULL;
     result->seed = job->seed;
+    result->metadata = job->metadata ? cJSON_Duplicate(job->metadata, true) : NULL;
+    result->timing_error = mem_copy_string(job->timing_error);
     result->ticket = job->ticket;
     memcpy(result->hash, job->hash, sizeof(result->hash));
     return result;
@@ -310,41 +320,99 @@ static void write_crash_record(const struct job *job, struct str *out)
     str_puts(out, "\"}\n");
 }
 
-static int speak(struct attempt *attempt, enum session_fate *fate, struct err *err)
+/* An object of the storage, for a voice whose recording is there. */
+static int fetch_object(const char *url, const struct voice_fetch *fetch, struct str *bytes,
+                        struct err *err)
 {
-    struct audio_clip clip = {0};
-    struct vox_voice voice;
+    struct storage *storage = fetch->storage;
+    const char *key = strchr(url + strlen("s3://"), '/');
+    if (!storage || !key)
+        return err_set(err, ERR_UNSUPPORTED, "voice",
+                       "unsupported here: there is no storage to read objects from");
+    struct err why = {0}; /* has something too when a later attempt went well */
+    int result = storage_read(storage, key + 1, fetch->bytes_max, fetch->stop, bytes, &why);
+    if (result != 0 && strcmp(why.field, "key") == 0)
+        return err_set(err, ERR_VOICE_NOT_FOUND, "voice", "there is no object %s", key + 1);
+    if (result != 0)
+        *err = why;
+    return result;
+}
+
+struct voice_fetch attempt_fetch(struct attempt *attempt)
+{
+    const struct manifest_host *limits = &attempt->runner->manifest->host;
+    return (struct voice_fetch){
+        .allow_private = limits->fetch_private,
+        .timeout_s = limits->fetch_timeout_s,
+        .bytes_max = (size_t)limits->fetch_mb_max << 20,
+        .stop = &attempt->stop,
+        .object = fetch_object,
+        .storage = attempt->runner->storage,
+    };
+}
+
+/* The recording, decoded once for many jobs. */
+static int open_voice(struct attempt *attempt, struct voice_use *use, struct vox_voice *voice,
+                      struct err *err)
+{
+    const struct voice_fetch fetch = attempt_fetch(attempt);
+    int64_t begun = clock_now();
+    int code = voice_open(attempt->voices, attempt->voice, &fetch, use, voice, err);
+    attempt->voice_ns = clock_now() - begun;
+    if (code == 0)
+        attempt->abi.voice = voice;
+    return code;
+}
+
+/* The plugin at work: the voice's profile, where it makes one, then the job. */
+static int run_plugin(struct attempt *attempt, struct voice_use *use, struct vox_voice *voice,
+                      enum session_fate *fate, struct err *err)
+{
     struct vox_error error = {.size = sizeof(error)};
-    if (attempt->job->has_voice) {
-        const struct manifest_host *limits = attempt->runner->host;
-        const struct voice_fetch fetch = {limits->fetch_private, limits->fetch_timeout_s,
-                                          (size_t)limits->fetch_mb_max << 20, &attempt->stop};
-        int64_t begun = clock_now();
-        int opened = voice_open(&attempt->job->voice, &fetch, &clip, &voice, err);
-        attempt->voice_ns = clock_now() - begun;
-        if (opened != 0)
-            return opened == ERR_CANCELLED ? stopped(attempt, err) : opened;
-        attempt->abi.voice = &voice;
-    }
-    const struct vox_entry *entry = model_entry(attempt->job->model);
-    struct str record = {0};
-    if (crash_records())
-        write_crash_record(attempt->job, &record);
-    crash_enter(record.data, "plugin \"%s\" (model \"%s\", job \"%s\")%s", entry->id,
-                model_name(attempt->job->model), attempt->job->id,
-                record.len ? "; batch --resume goes on without this job" : "");
-    int32_t code = entry->speak(attempt->session.handle, &attempt->abi, &error);
-    crash_leave();
-    str_finish(&record);
-    attempt->abi.voice = NULL;
-    audio_clip_finish(&clip);
+    int64_t begun = clock_now();
+    int result = attempt->voice ? voice_profile(use, attempt->voice, &attempt->session,
+                                                &attempt->stop, voice, err)
+                                : 0;
+    attempt->voice_ns += clock_now() - begun;
+    if (result == 0 && attempt->job->op == OP_VOICE_CREATE && voice->profile.size)
+        str_append(&attempt->profile, voice->profile.data, (size_t)voice->profile.size);
+    int32_t code = use->plugin_code;
+    if (result == 0 && attempt->job->text)
+        code =
+            model_entry(attempt->job->model)->speak(attempt->session.handle, &attempt->abi, &error);
     pthread_mutex_lock(&attempt->lock);
     attempt->closed = true;
-    int result = judge(attempt, code, &error, err);
+    for (size_t i = 0; i < use->warnings.count && !attempt->detached; i++)
+        text_list_add(&attempt->warnings, mem_copy_string(use->warnings.items[i]));
+    if (result == 0 && attempt->job->text)
+        result = judge(attempt, code, &error, err);
+    else if (result == ERR_CANCELLED)
+        result = stopped(attempt, err);
     *fate = session_after(attempt, code, result);
     pthread_mutex_unlock(&attempt->lock);
     if (code == VOX_EMODEL || code == VOX_EDEVICE)
         model_fail(attempt->job->model, err);
+    return result;
+}
+
+static int speak(struct attempt *attempt, enum session_fate *fate, struct err *err)
+{
+    struct voice_use use = {0};
+    struct vox_voice voice = {0};
+    struct str record = {0};
+    int result = attempt->voice ? open_voice(attempt, &use, &voice, err) : 0;
+    if (result != 0)
+        return result == ERR_CANCELLED ? stopped(attempt, err) : result;
+    if (crash_records())
+        write_crash_record(attempt->job, &record);
+    crash_enter(record.data, "plugin \"%s\" (model \"%s\", job \"%s\")%s",
+                model_entry(attempt->job->model)->id, model_name(attempt->job->model),
+                attempt->job->id, record.len ? "; batch --resume goes on without this job" : "");
+    result = run_plugin(attempt, &use, &voice, fate, err);
+    crash_leave();
+    str_finish(&record);
+    attempt->abi.voice = NULL;
+    voice_close(&use);
     return result;
 }
 
@@ -382,9 +450,7 @@ static int store_subtitle(struct attempt *attempt, enum subtitle_format format,
         return 0;
     }
     char *temp = store_temp(attempt->runner->store);
-    const char *dot = strrchr(fs_name_of(job->output), '.');
-    size_t stem = dot ? (size_t)(dot - job->output) : strlen(job->output);
-    char *name = str_format("%.*s.%s", (int)stem, job->output, subtitle_format_names[format]);
+    char *name = result_subtitle_name(job->output, format);
     int code = fs_write_file(temp, str_text(&text), text.len, err);
     if (code == 0)
         code = store_commit(attempt->runner->store, temp, name, NULL, err);
@@ -433,14 +499,25 @@ static void take_texts(struct attempt *attempt, struct result *result)
 bool attempt_run(struct attempt *attempt, struct result *result, enum session_fate *fate)
 {
     struct err *err = &result->err;
+    bool speaks = attempt->job->text != NULL;
     *fate = SESSION_KEEP;
+    if (!attempt->job->model) {
+        if (operation_run(attempt, result) == ERR_CANCELLED)
+            stopped(attempt, err);
+        take_texts(attempt, result);
+        return true;
+    }
     int code = session_take(attempt->job->model, &attempt->session, err);
     if (code != 0)
         *fate = SESSION_DISCARD; /* there is only the reservation to give back */
     int64_t begun = clock_now();
     pthread_mutex_lock(&attempt->lock);
     bool go_on = code == 0 && !attempt->detached;
-    if (go_on)
+    pthread_mutex_unlock(&attempt->lock);
+    if (go_on && attempt->job->op == OP_VOICE_CREATE)
+        code = operation_take_voice(attempt, result, err);
+    pthread_mutex_lock(&attempt->lock);
+    if (go_on && code == 0 && speaks)
         code = open_sink(attempt, err);
     pthread_mutex_unlock(&attempt->lock);
     if (go_on && code == 0)
@@ -454,13 +531,15 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
     result->ms.voice = (double)attempt->voice_ns / CLOCK_MS;
     result->ms.synth =
         (double)(clock_now() - begun - attempt->sink_ns - attempt->voice_ns) / CLOCK_MS;
-    if (code == 0)
+    if (code == 0 && speaks)
         code = finish_sink(attempt, result, err);
     if (code != 0 && attempt->temp)
         unlink(attempt->temp); /* a sink that was finished leaves its file */
     int64_t storing = clock_now();
-    if (code == 0)
+    if (code == 0 && speaks)
         store_all(attempt, result, err);
+    if (attempt->job->op == OP_VOICE_CREATE)
+        operation_end_voice(attempt, result);
     result->ms.store = (double)(clock_now() - storing) / CLOCK_MS;
     take_texts(attempt, result);
     return true;
@@ -468,6 +547,8 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
 
 bool attempt_detach(struct attempt *attempt, struct result *result)
 {
+    if (!attempt->job->model) /* it is in our own code, which looks at `stop` */
+        return false;
     if (pthread_mutex_trylock(&attempt->lock) != 0)
         return false;
     bool detached = !attempt->closed;

@@ -2,6 +2,8 @@
  * to audio in the store and a result. Front ends only make jobs and take results.
  *
  *     job_parse -> runner_submit -> (a worker: session, voice, speak, sink, commit) -> runner's `done`
+ *
+ * What a job asks for is its operation: to speak, or something about voices, results or this host.
  */
 #ifndef JOB_H
 #define JOB_H
@@ -18,11 +20,65 @@
 #define JOB_WARNINGS_MAX 64 /* further ones are counted */
 #define JOB_WORDS_MAX 1000000
 
+enum job_op {
+    OP_TTS,
+    OP_VOICE_CREATE,
+    OP_VOICE_LIST,
+    OP_VOICE_DELETE,
+    OP_VOICE_EXPORT,
+    OP_UPLOAD,
+    OP_LIST_VOICES,
+    OP_DOWNLOAD,
+    OP_STATUS,
+    OP_CAPABILITIES,
+    OP_COUNT
+};
+extern const char *const job_op_names[OP_COUNT];
+
+enum job_response { RESPONSE_AUTO, RESPONSE_INLINE, RESPONSE_URL };
+
+/* What operations other than speech ask for; NULL: absent. */
+struct job_ask {
+    char *voice;      /* an id */
+    char *name;       /* of a new voice */
+    char *audio;      /* likewise: URL, base64, "s3://..." or path */
+    char *transcript; /* likewise, as the next three */
+    char *language, *consent;
+    bool replace;
+    char *base_dir;     /* of paths; NULL: none may be named */
+    char *cursor;       /* where a page of voices begins */
+    size_t limit;       /* voices in it; 0: all */
+    char *job_id;       /* of the job that is asked about */
+    bool wants_timing;  /* its subtitles, not its audio */
+    const char *format; /* of that; static; NULL: what there is */
+};
+
+#define JOB_METADATA_BYTES_MAX 65536
+
+/* Who asked, and what he wants to hear again with the outcome. All zero: nobody in particular. */
+struct job_caller {
+    enum job_op op;                          /* OP_COUNT: it cannot be told */
+    char *callback_url, *error_callback_url; /* NULL: not named */
+    /* What of the job is repeated, an object of some of: user_id, story_id, story_name, voice_id, voice_name, story_type,
+     * language, is_kids_voice, text_length (characters), metadata. NULL: nothing */
+    cJSON *echo;
+};
+
+/* Reads a job for that, also one that is wrong elsewhere: what cannot be used is left out. A wrong URL and metadata that are
+ * too large are ERR_INVALID. Members that are absent are looked for in the job's `metadata` as well. */
+int job_caller_read(const cJSON *json, struct job_caller *caller, struct err *err);
+void job_caller_copy(const struct job_caller *from, struct job_caller *to);
+void job_caller_finish(struct job_caller *caller);
+
 /* Checked; immutable once made. Owns its parts. */
 struct job {
     char *id;
-    struct model *model; /* borrowed; its plugin is open, it need not be loaded */
-    char *text;          /* valid UTF-8, not blank */
+    struct job_caller caller;
+    enum job_op op;
+    struct job_ask ask;
+    struct model *
+        model; /* borrowed; its plugin is open, it need not be loaded. NULL: the operation needs none */
+    char *text; /* valid UTF-8, not blank; NULL: nothing is spoken, the model makes a profile */
     size_t text_len;
     char *language; /* NULL: the plugin's default */
     struct voice_ref voice;
@@ -34,6 +90,11 @@ struct job {
     char *output;       /* relative path of the audio; by default ID.FORMAT */
     unsigned subtitles; /* bit set of enum subtitle_format */
     struct option_set options;
+    char
+        *timing_error; /* why an older client does not get the word times that it asked for; NULL */
+    enum job_response response;
+    char *user_id, *story_id;  /* NULL: absent */
+    cJSON *metadata;           /* an object, or NULL */
     double timeout_s;          /* running time; 0: no limit */
     bool stream;               /* the caller wants the audio as it is made */
     struct text_list warnings; /* names of older clients and the like */
@@ -66,6 +127,11 @@ void job_destroy(struct job *job); /* takes NULL */
  * caller's; a copy of `default_id` else. */
 char *job_id_of(const cJSON *json, const char *default_id);
 
+/* The operation that job_parse would find; OP_COUNT: none. */
+enum job_op job_op_of(const cJSON *json);
+/* Does the job change the library of voices? */
+bool job_changes_voices(const struct job *job);
+
 /* Is there a field of that name in a job? */
 bool job_has_field(const char *name);
 
@@ -75,19 +141,29 @@ void job_reference(struct str *out);
 /* --- A result ------------------------------------------------------------------------------------------ */
 
 struct result {
-    char *id;         /* NULL: see record */
+    char *id; /* NULL: see record */
+    struct job_caller caller;
+    enum job_op op;
     char *model_type; /* NULL: never known */
     struct err err;   /* code ERR_NONE: ok */
     bool has_seed;
     int64_t seed;
-    uint64_t ticket;   /* the job's */
-    char *path;        /* of the audio, relative to the store; NULL: none */
-    char *url;         /* where the audio can be fetched; NULL: nowhere */
-    struct str data;   /* the audio itself, when it went to memory */
-    struct str base64; /* the same for JSON, when a front end answers with it */
+    uint64_t ticket; /* the job's */
+    uint64_t number; /* for runner_remember; 0: it was refused */
+    char *path;      /* of the audio, relative to the store; NULL: none */
+    char *url;       /* where the audio can be fetched; NULL: nowhere */
+    char *key;       /* of the audio in the storage; NULL: it is not there */
+    const char
+        *status;     /* what older clients want to see instead of "ok" and "error"; static; NULL */
+    cJSON *answer;   /* an object: what the operation has to say; NULL: nothing */
+    cJSON *metadata; /* the job's */
+    char *timing_error; /* likewise */
+    struct str data;    /* the audio itself, when it went to memory */
+    struct str base64;  /* the same for JSON, when a front end answers with it */
     struct audio_info audio;
     struct text_list subtitles;                  /* relative paths */
     char *subtitle_texts[SUBTITLE_FORMAT_COUNT]; /* when they went to memory; NULL: not asked for */
+    char *subtitle_urls[SUBTITLE_FORMAT_COUNT];  /* when they are in the storage */
     struct audio_word *words;
     size_t word_count;
     struct text_list warnings;
@@ -108,6 +184,8 @@ void result_write_members(const struct result *result, struct str *out);
 /* Seconds of work per second of audio; 0 when there is no audio. */
 double result_rtf(const struct result *result);
 void result_destroy(struct result *result);
+/* What the subtitles beside this audio are called: "a/b.wav" has "a/b.srt". The caller's. */
+char *result_subtitle_name(const char *audio_name, enum subtitle_format format);
 
 /* Of a job during which its plugin brought the process down. */
 #define JOB_CRASHED_MESSAGE                                                                      \
@@ -116,17 +194,19 @@ void result_destroy(struct result *result);
 
 /* --- Running -------------------------------------------------------------------------------------------- */
 
-#define RUNNER_QUEUE_MAX 256 /* jobs that wait; then runner_submit blocks */
+#define RUNNER_RECENT_MAX 1000 /* jobs that `status` and `download` know */
+#define RUNNER_QUEUE_MAX 256   /* jobs that wait; then runner_submit may block */
 
 struct runner;
 
 struct runner_options {
     struct models *models;
-    const struct manifest_host *host; /* limits and times */
+    const struct manifest *manifest; /* limits and times, where voices are */
     const struct log *log;
-    struct store *store;  /* where audio goes; NULL: stream_fd */
-    int stream_fd;        /* the audio of the one job goes here as it is made; -1: memory */
-    uint32_t concurrency; /* jobs at the same time, >= 1 */
+    struct store *store;     /* where audio goes; NULL: stream_fd */
+    struct storage *storage; /* objects of voices and of results; NULL: none */
+    int stream_fd;           /* the audio of the one job goes here as it is made; -1: memory */
+    uint32_t concurrency;    /* jobs at the same time, >= 1 */
     /* Takes a result, from a worker's thread; several at the same time. */
     void (*done)(struct result *result, void *arg);
     void *arg;
@@ -135,9 +215,11 @@ struct runner_options {
 /* Everything in `options` is borrowed until runner_destroy. */
 struct runner *runner_create(const struct runner_options *options);
 /* Queues a job and takes it over; `line` goes into its result. Blocks while the queue is full, until *stop is
- * set: then ERR_CANCELLED, and the job is destroyed. */
+ * set: then ERR_CANCELLED, and the job is destroyed. `stop` NULL: never blocks, the caller bounds what waits. */
 int runner_submit(struct runner *runner, struct job *job, uint64_t line,
                   const volatile sig_atomic_t *stop);
+/* What became of a job, for `status` and `download` of later ones: by whoever takes the result, once it is where it stays. */
+void runner_remember(struct runner *runner, const struct result *result);
 /* True when nothing waits or runs; waits for that until `deadline`. */
 bool runner_wait(struct runner *runner, int64_t deadline);
 /* Forgets what waits; what runs goes on. Returns how many were forgotten. */
@@ -152,7 +234,8 @@ bool runner_stop(struct runner *runner);
 bool runner_cancel_job(struct runner *runner, uint64_t ticket);
 /* How far a job is, 0 to 1, as its plugin says; negative when it does not run. */
 double runner_job_progress(struct runner *runner, uint64_t ticket);
-/* Ends the workers and frees. False when a plugin never came back: then the process should end by _exit. */
+/* Ends the workers and frees. False when a plugin does not come back soon after host.cancel_grace_s, be it from close after its
+ * job was answered: then the process should end by _exit. */
 bool runner_destroy(struct runner *runner);
 
 #endif

@@ -3,12 +3,26 @@
 
 #include <string.h>
 
-static const char *const ops[] = {"tts"};
+const char *const job_op_names[OP_COUNT] = {
+    [OP_TTS] = "tts",
+    [OP_VOICE_CREATE] = "voice_create",
+    [OP_VOICE_LIST] = "voice_list",
+    [OP_VOICE_DELETE] = "voice_delete",
+    [OP_VOICE_EXPORT] = "voice_export",
+    [OP_UPLOAD] = "upload",
+    [OP_LIST_VOICES] = "list_voices",
+    [OP_DOWNLOAD] = "download",
+    [OP_STATUS] = "status",
+    [OP_CAPABILITIES] = "capabilities",
+};
+
+static const char *const responses[] = {"auto", "inline", "url"};
+static const char *const download_types[] = {"audio", "timing"};
 
 const struct field_spec job_fields[FIELD_COUNT] = {
     [FIELD_ID] = {"id", TYPE_TEXT, 0, 0, NULL, 0, "job-N, by its place in the file",
                   "names the job and its audio; at most 200 bytes, no '/', no leading '.'"},
-    [FIELD_OP] = {"op", TYPE_TEXT, 0, 0, ops, 1, "tts", "what to do"},
+    [FIELD_OP] = {"op", TYPE_TEXT, 0, 0, job_op_names, OP_COUNT, "tts", "what to do; see below"},
     [FIELD_MODEL_TYPE] = {"model_type", TYPE_TEXT, 0, 0, NULL, 0,
                           "the manifest's default_model, or its only model",
                           "which model speaks: a model_type or alias of the manifest, in any case"},
@@ -16,10 +30,16 @@ const struct field_spec job_fields[FIELD_COUNT] = {
     [FIELD_TEXT_FILE] = {"text_file", TYPE_TEXT, 0, 0, NULL, 0, "none",
                          "a UTF-8 file with the text, from the job file's folder"},
     [FIELD_VOICE] =
-        {"voice", TYPE_TEXT, 0, 0, NULL, 0, "the model's own",
-         "a speaker of the model, a NAME in paths.voices, a recording's path or URL, or base64"},
+        {"voice", TYPE_VOICE, 0, 0, NULL, 0, "the model's own",
+         "a speaker of the model, a voice or NAME in paths.voices, a recording's path, URL, base64 "
+         "or object key (`s3://BUCKET/KEY`, or a key below storage.voices_prefix); or all of a "
+         "voice: an object of `audio` (likewise), `transcript`, `language`, `profile` (base64) and "
+         "`id`. For operations on voices: the voice's id"},
     [FIELD_VOICE_TEXT] = {"voice_text", TYPE_TEXT, 0, 0, NULL, 0, "the .txt beside the recording",
                           "what is said in the recording"},
+    [FIELD_VOICE_PROFILE] = {"voice_profile", TYPE_TEXT, 0, 0, NULL, 0, "made from the recording",
+                             "base64 of what the model made of the voice before; the recording may "
+                             "be left out where the model needs no more"},
     [FIELD_LANGUAGE] = {"language", TYPE_TEXT, 0, 0, NULL, 0, "the model's own", "a BCP 47 tag"},
     [FIELD_SEED] = {"seed", TYPE_INTEGER, 0, 9223372036854775807.0, NULL, 0, "random, and reported",
                     "the same seed gives the same audio"},
@@ -43,18 +63,174 @@ const struct field_spec job_fields[FIELD_COUNT] = {
     [FIELD_OPTIONS] = {"options", TYPE_OPTIONS, 0, 0, NULL, 0,
                        "the manifest's defaults, then the plugin's",
                        "the model's own options, as `voxhost plugins` lists them"},
+    [FIELD_RESPONSE] = {"response", TYPE_TEXT, 0, 0, responses, 3, "auto",
+                        "how a worker hands over audio: `inline` as base64, `url` from the "
+                        "storage, `auto` inline up to worker.inline_chars_max"},
+    [FIELD_USER_ID] = {"user_id", TYPE_TEXT, 0, 0, NULL, 0, "that of metadata",
+                       "for storage.key_template"},
+    [FIELD_STORY_ID] = {"story_id", TYPE_TEXT, 0, 0, NULL, 0, "that of metadata",
+                        "for storage.key_template"},
+    [FIELD_METADATA] = {"metadata", TYPE_OPTIONS, 0, 0, NULL, 0, "none",
+                        "comes back in the result; kept with stored objects and new voices"},
+    [FIELD_NAME] = {"name", TYPE_TEXT, 0, 0, NULL, 0, "the id", "of a new voice"},
+    [FIELD_AUDIO] = {"audio", TYPE_TEXT, 0, 0, NULL, 0, "required",
+                     "the recording of a new voice: URL, base64, object key, in a batch a path"},
+    [FIELD_CONSENT] = {"consent", TYPE_TEXT, 0, 0, NULL, 0, "none",
+                       "what the speaker has agreed to; kept with the voice"},
+    [FIELD_REPLACE] = {"replace", TYPE_BOOL, 0, 0, NULL, 0, "false",
+                       "a voice of that id is replaced; else it is an error"},
+    [FIELD_SAMPLE] = {"sample", TYPE_BOOL, 0, 0, NULL, 0, "false, with sample_text true",
+                      "the new voice speaks; the job's audio is that"},
+    [FIELD_SAMPLE_TEXT] = {"sample_text", TYPE_TEXT, 0, 0, NULL, 0, "a sentence with the name",
+                           "what it says; `{name}` stands for the voice's name"},
+    [FIELD_CURSOR] = {"cursor", TYPE_TEXT, 0, 0, NULL, 0, "the first page",
+                      "`next` of the page before"},
+    [FIELD_LIMIT] = {"limit", TYPE_INTEGER, 1, VOICE_LIBRARY_MAX, NULL, 0, "all",
+                     "voices in a page"},
+    [FIELD_JOB_ID] = {"job_id", TYPE_TEXT, 0, 0, NULL, 0, "required", "the job that is asked for"},
+    [FIELD_TYPE] = {"type", TYPE_TEXT, 0, 0, download_types, 2, "audio",
+                    "what of it: `timing` are its subtitles"},
+    [FIELD_RETURN_WORD_TIMINGS] = {"return_word_timings", TYPE_BOOL, 0, 0, NULL, 0, "false",
+                                   "older: timestamps of timing_format; a model without word "
+                                   "times answers with `timing_error`"},
+    [FIELD_TIMING_FORMAT] = {"timing_format", TYPE_TEXT, 0, 0, NULL, 0, "srt",
+                             "older: one of timestamps, `compact` (csv) or `all`"},
+    [FIELD_CALLBACK_URL] = {"callback_url", TYPE_TEXT, 0, 0, NULL, 0, "that of metadata",
+                            "what the outcome of speech or of a new voice is posted to; else "
+                            "callbacks.url"},
+    [FIELD_ERROR_CALLBACK_URL] = {"error_callback_url", TYPE_TEXT, 0, 0, NULL, 0,
+                                  "that of metadata",
+                                  "the same when the job failed; else derived from callback_url, "
+                                  "as callbacks.error_url"},
 };
 
-const struct field_alias job_aliases[JOB_ALIAS_COUNT] = {
-    {"custom_id", FIELD_ID},         {"job_id", FIELD_ID},
-    {"model", FIELD_MODEL_TYPE},     {"input", FIELD_TEXT},
-    {"local_voice", FIELD_VOICE},    {"voice_id", FIELD_VOICE},
-    {"ref_audio", FIELD_VOICE},      {"reference_audio", FIELD_VOICE},
-    {"ref_text", FIELD_VOICE_TEXT},  {"reference_text", FIELD_VOICE_TEXT},
-    {"lang", FIELD_LANGUAGE},        {"response_format", FIELD_FORMAT},
-    {"output_format", FIELD_FORMAT}, {"output_filename", FIELD_OUTPUT},
-    {"params", FIELD_OPTIONS},
+#define F(name) FIELD_BIT(FIELD_##name)
+#define ANY_FIELDS                                                                           \
+    (F(ID) | F(OP) | F(MODEL_TYPE) | F(TIMEOUT_S) | F(USER_ID) | F(STORY_ID) | F(METADATA) | \
+     F(CALLBACK_URL) | F(ERROR_CALLBACK_URL))
+#define AUDIO_FIELDS                                                                           \
+    (F(LANGUAGE) | F(SEED) | F(SPEED) | F(FORMAT) | F(ENCODING) | F(SAMPLE_RATE) | F(OUTPUT) | \
+     F(OPTIONS) | F(RESPONSE))
+#define NEW_VOICE_FIELDS (F(VOICE) | F(NAME) | F(AUDIO) | F(VOICE_TEXT) | F(CONSENT) | F(REPLACE))
+
+const struct op_spec job_ops[OP_COUNT] = {
+    [OP_TTS] = {"tts",
+                ANY_FIELDS | AUDIO_FIELDS | F(TEXT) | F(TEXT_FILE) | F(VOICE) | F(VOICE_TEXT) |
+                    F(VOICE_PROFILE) | F(TIMESTAMPS) | F(STREAM) | F(RETURN_WORD_TIMINGS) |
+                    F(TIMING_FORMAT),
+                "speak `text`"},
+    [OP_VOICE_CREATE] = {"voice_create",
+                         ANY_FIELDS | AUDIO_FIELDS | NEW_VOICE_FIELDS | F(SAMPLE) | F(SAMPLE_TEXT),
+                         "takes `audio` into the library as the voice `voice`, makes the model's "
+                         "profile of it, speaks a sample when asked. Adds `voice`, `profile`"},
+    [OP_VOICE_LIST] = {"voice_list", ANY_FIELDS | F(CURSOR) | F(LIMIT),
+                       "the voices of the library in the order of ids. Adds `voices`, `count` (of "
+                       "the library), `next` (null: the last page)"},
+    [OP_VOICE_DELETE] = {"voice_delete", ANY_FIELDS | F(VOICE),
+                         "removes `voice` and its profiles. Adds `voice`"},
+    [OP_VOICE_EXPORT] = {"voice_export", ANY_FIELDS | F(VOICE) | F(RESPONSE),
+                         "one file of a voice with its profiles, for `voxhost voices import`. Adds "
+                         "`voice`, `file`"},
+    [OP_UPLOAD] = {"upload", ANY_FIELDS | NEW_VOICE_FIELDS | F(LANGUAGE),
+                   "older name: voice_create without profile and sample. Adds `voice`, `message`"},
+    [OP_LIST_VOICES] = {"list_voices", ANY_FIELDS | F(CURSOR) | F(LIMIT),
+                        "older name of voice_list. `voices` have `name`, `size`, `last_modified`"},
+    [OP_DOWNLOAD] = {"download", ANY_FIELDS | F(JOB_ID) | F(TYPE) | F(FORMAT) | F(RESPONSE),
+                     "the stored result of `job_id`. Adds `job_id`, `type`, `file`"},
+    [OP_STATUS] = {"status", ANY_FIELDS | F(JOB_ID),
+                   "how far `job_id` is, of this process's last 1000 jobs. Adds `job_id`, `state` "
+                   "(queued, running, finished, failed), `progress`, `code` and `message` of a "
+                   "failure"},
+    [OP_CAPABILITIES] = {"capabilities", ANY_FIELDS,
+                         "what this host can do. Adds `version`, `models`, `voices` (how many), "
+                         "`ops`, `formats`, `encodings`, `timestamps`, `limits`"},
 };
+
+const struct op_alias job_op_aliases[] = {
+    {"result", OP_DOWNLOAD, NULL},
+    {"download_file", OP_DOWNLOAD,
+     "unsupported: files of a worker are not read by their path; use download with job_id"},
+    {"list_files", OP_DOWNLOAD,
+     "unsupported: files of a worker are not listed; use status and download with job_id"},
+};
+const size_t job_op_alias_count = sizeof(job_op_aliases) / sizeof(job_op_aliases[0]);
+
+#define TTS OP_BIT(OP_TTS)
+#define NEW (OP_BIT(OP_VOICE_CREATE) | OP_BIT(OP_UPLOAD))
+#define OLD (OP_BIT(OP_VOICE_DELETE) | OP_BIT(OP_VOICE_EXPORT))
+#define ASK (OP_BIT(OP_DOWNLOAD) | OP_BIT(OP_STATUS))
+#define ALL (OP_BIT(OP_COUNT) - 1)
+
+const struct field_alias job_aliases[] = {
+    {"custom_id", FIELD_ID, ALL},
+    {"job_id", FIELD_ID, ALL & ~ASK},
+    {"endpoint", FIELD_OP, ALL},
+    {"action", FIELD_OP, ALL},
+    {"model", FIELD_MODEL_TYPE, ALL},
+    {"input", FIELD_TEXT, TTS},
+    {"local_voice", FIELD_VOICE, TTS},
+    {"voice_id", FIELD_VOICE, TTS | NEW | OLD},
+    {"ref_audio", FIELD_VOICE, TTS},
+    {"reference_audio", FIELD_VOICE, TTS},
+    {"voice_name", FIELD_VOICE, OLD},
+    {"name", FIELD_VOICE, OLD},
+    {"ref_text", FIELD_VOICE_TEXT, TTS | NEW},
+    {"reference_text", FIELD_VOICE_TEXT, TTS | NEW},
+    {"profile_base64", FIELD_VOICE_PROFILE, TTS},
+    {"embedding_base64", FIELD_VOICE_PROFILE, TTS},
+    {"lang", FIELD_LANGUAGE, TTS | NEW},
+    {"response_format", FIELD_FORMAT, TTS | NEW},
+    {"output_format", FIELD_FORMAT, TTS | NEW},
+    {"output_filename", FIELD_OUTPUT, TTS},
+    {"params", FIELD_OPTIONS, TTS | NEW},
+    {"responseFormat", FIELD_RESPONSE, TTS | NEW},
+    {"voice_name", FIELD_NAME, NEW},
+    {"title", FIELD_NAME, NEW},
+    {"voice_file_url", FIELD_AUDIO, NEW},
+    {"url_file", FIELD_AUDIO, NEW},
+    {"file", FIELD_AUDIO, NEW},
+    {"voice_file", FIELD_AUDIO, NEW},
+    {"audio_data", FIELD_AUDIO, NEW},
+    {"audio_path", FIELD_AUDIO, NEW},
+    {"ref_audio", FIELD_AUDIO, NEW},
+    {"reference_audio", FIELD_AUDIO, NEW},
+    {"text", FIELD_SAMPLE_TEXT, OP_BIT(OP_VOICE_CREATE)},
+    {"template", FIELD_SAMPLE_TEXT, OP_BIT(OP_VOICE_CREATE)},
+    {"template_message", FIELD_SAMPLE_TEXT, OP_BIT(OP_VOICE_CREATE)},
+};
+const size_t job_alias_count = sizeof(job_aliases) / sizeof(job_aliases[0]);
+
+#define UNUSED "is kept in metadata and changes nothing"
+const struct older_field job_older_fields[] = {
+    {"story_type", OLDER_KEPT, NULL},
+    {"story_name", OLDER_KEPT, NULL},
+    {"voice_name", OLDER_KEPT, NULL},
+    {"is_kids_voice", OLDER_KEPT, NULL},
+    {"project_id", OLDER_KEPT, NULL},
+    {"visibility", OLDER_KEPT, NULL},
+    {"voice_type", OLDER_KEPT, NULL},
+    {"requestId", OLDER_KEPT, NULL},
+    {"country_code", OLDER_KEPT, NULL},
+    {"bucket_name", OLDER_KEPT, NULL},
+    {"quality", OLDER_KEPT, UNUSED},
+    {"genre", OLDER_KEPT, UNUSED},
+    {"story_genre", OLDER_KEPT, UNUSED},
+    {"storyGenre", OLDER_KEPT, UNUSED},
+    {"output_basename", OLDER_KEPT, UNUSED ": names follow storage.key_template"},
+    {"profile_filename", OLDER_KEPT, UNUSED},
+    {"sample_filename", OLDER_KEPT, UNUSED},
+    {"audio_format", OLDER_IGNORED, "is not looked at: the content says what it is"},
+    {"timing_method", OLDER_IGNORED, "is not looked at: word times come from the model"},
+    {"profile_path", OLDER_REFUSED,
+     "unsupported: send the profile as profile_base64, or name a voice of the library"},
+    {"storage_path", OLDER_REFUSED, "unsupported: names follow storage.key_template"},
+    {"text_file_url", OLDER_REFUSED, "unsupported: send the transcript as reference_text"},
+    {"yt_url", OLDER_REFUSED, "unsupported: send a recording, or the URL of one"},
+    {"voices", OLDER_REFUSED, "unsupported: a voice has one recording; send it as audio_data"},
+    {"generated_sample", OLDER_REFUSED, "unsupported: ask for a sample with \"sample\""},
+    {"file_path", OLDER_REFUSED, "unsupported: no file of the host is read by its path"},
+};
+const size_t job_older_field_count = sizeof(job_older_fields) / sizeof(job_older_fields[0]);
 
 bool job_has_field(const char *name)
 {
@@ -68,7 +244,8 @@ bool job_has_field(const char *name)
 
 static void write_fields(struct str *out)
 {
-    static const char *const types[] = {"text", "integer", "number", "boolean", "list", "object"};
+    static const char *const types[] = {"text",    "text or object", "integer", "number",
+                                        "boolean", "list",           "object"};
     str_puts(out, "| field | type | default | what it is |\n|---|---|---|---|\n");
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         const struct field_spec *spec = &job_fields[i];
@@ -81,13 +258,78 @@ static void write_fields(struct str *out)
             str_printf(out, "%s`%s`", k ? ", " : ": ", spec->choices[k]);
         str_printf(out, " | %s | %s", spec->fallback, spec->help);
         const char *separator = "; also read as ";
-        for (size_t k = 0; k < JOB_ALIAS_COUNT; k++) {
-            if (job_aliases[k].field != i)
+        for (size_t k = 0; k < job_alias_count; k++) {
+            bool is_new = job_aliases[k].field == i;
+            for (size_t other = 0; other < k && is_new; other++)
+                is_new = job_aliases[other].field != i ||
+                         strcmp(job_aliases[other].name, job_aliases[k].name) != 0;
+            if (!is_new)
                 continue;
             str_printf(out, "%s`%s`", separator, job_aliases[k].name);
             separator = ", ";
         }
         str_puts(out, " |\n");
+    }
+}
+
+static void write_ops(struct str *out)
+{
+    str_puts(
+        out,
+        "\n## Operations\n\n`op` says which. All take `id`, `model_type`, `timeout_s`, "
+        "`user_id`, `story_id`, `metadata`, `callback_url`, `error_callback_url`, and besides:\n\n"
+        "| op | fields | what it does |\n|---|---|---|\n");
+    for (size_t i = 0; i < OP_COUNT; i++) {
+        const char *separator = "";
+        str_printf(out, "| `%s` | ", job_ops[i].name);
+        for (size_t field = 0; field < FIELD_COUNT; field++) {
+            if (!(job_ops[i].fields & ~ANY_FIELDS & FIELD_BIT(field)))
+                continue;
+            str_printf(out, "%s`%s`", separator, job_fields[field].name);
+            separator = ", ";
+        }
+        str_printf(out, " | %s |\n", job_ops[i].help);
+    }
+    str_puts(out,
+             "\n`file` is a `path` in the output folder of a batch, else `base64` or `url`, with "
+             "`filename`, `content_type`, `bytes`.\nIn a batch an operation that changes the "
+             "library waits for the jobs before it, and those after it wait for it.\n");
+}
+
+static void write_older(struct str *out)
+{
+    str_puts(out, "\n## Requests of older clients\n\n`endpoint` and `action` are read as `op`; ");
+    for (size_t i = 0; i < job_op_alias_count; i++)
+        if (!job_op_aliases[i].why)
+            str_printf(out, "`%s` is `%s`; ", job_op_aliases[i].name,
+                       job_op_names[job_op_aliases[i].op]);
+    str_puts(out,
+             "a job with `name` and `audio_data` or `audio_path` and no `op` is "
+             "`voice_create` with a sample.\nA job without `op` that has one of these fields is an "
+             "older client's, and a worker answers it in the words of its system "
+             "(`worker.legacy_fields`):\n`status`, the text alone in `error`, and the members "
+             "that it had besides ours.\n\n"
+             "| fields | status | members |\n|---|---|---|\n"
+             "| `endpoint`, `local_voice`, `return_word_timings`, `timing_format`, "
+             "`timing_method`, `voice_file_url` | `completed`, `success`, `ready` | "
+             "`audio_url` whatever the size, without storage `audio_data`; `text`, "
+             "`timing_files` or `word_timings`, `timing_format`, `timing_method`, "
+             "`word_count`; of a download `content_type`, `filename`, `format`, `audio_data`, "
+             "`audio_url`, `timing_data`, `timing_url` |\n"
+             "| `voice_id`, `profile_base64`, `embedding_base64`, `profile_path`, "
+             "`audio_data`, `audio_path`, `story_type`, `is_kids_voice`, `responseFormat`, "
+             "`action` | `success`, `error` | `message` of a failure; `voice_id`, "
+             "`generation_time`, `model`, `metadata`; with a URL `audio_path`, "
+             "`storage_path`, `storage_url`, `r2_path`, `r2_url`, `firebase_path`, "
+             "`firebase_url`, `file_path`, `file_size_mb`; of a new voice `voice_name`, "
+             "`profile_base64`, `sample_path`, `sample_audio_path`, `created_date`, "
+             "`language` |\n\n"
+             "Besides the other names above:\n\n"
+             "| field | what becomes of it |\n|---|---|\n");
+    for (size_t i = 0; i < job_older_field_count; i++) {
+        const struct older_field *older = &job_older_fields[i];
+        str_printf(out, "| `%s` | %s |\n", older->name,
+                   older->why ? older->why : "is kept in metadata");
     }
 }
 
@@ -111,7 +353,11 @@ static const char result_text[] =
     "| `seed` | the seed that was used |\n"
     "| `audio` | `path` (inside the output folder), or in a worker `base64` or `url`; `format`, "
     "`encoding`, `sample_rate`, `channels`, `duration_s`, `bytes`, `sha256` |\n"
+    "| `op` | of the job, unless it is `tts`; with what the operation adds |\n"
+    "| `metadata` | of the job |\n"
     "| `subtitles` | paths of the files that `timestamps` asked for |\n"
+    "| `subtitle_urls` | in a worker, where the audio has a URL: theirs, by format |\n"
+    "| `timing_error` | why there are no word times, where an older client asked for them |\n"
     "| `subtitle_texts` | in a worker: what would stand in them, by format |\n"
     "| `words` | `word`, `start_s`, `end_s`, and the bytes `text_begin`..`text_end` of the job's "
     "text |\n"
@@ -146,6 +392,8 @@ void job_reference(struct str *out)
 {
     str_puts(out, intro);
     write_fields(out);
+    write_ops(out);
+    write_older(out);
     str_puts(out, result_text);
 #define X(constant, number, word, retryable) \
     str_printf(out, "| `%s` | %s |\n", word, retryable ? "may help" : "no");

@@ -8,148 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* --- Sorting members into fields --------------------------------------------------------------------------- */
-
-struct given {
-    const cJSON *values[FIELD_COUNT]; /* NULL: absent or null */
-    const struct job_context *context;
-};
-
-static int field_index(const char *name, bool *is_alias)
-{
-    for (size_t i = 0; i < FIELD_COUNT; i++)
-        if (strcmp(job_fields[i].name, name) == 0)
-            return *is_alias = false, (int)i;
-    for (size_t i = 0; i < JOB_ALIAS_COUNT; i++)
-        if (strcmp(job_aliases[i].name, name) == 0)
-            return *is_alias = true, (int)job_aliases[i].field;
-    return -1;
-}
-
-static int unknown_field(const char *name, struct err *err)
-{
-    const char *names[FIELD_COUNT];
-    for (size_t i = 0; i < FIELD_COUNT; i++)
-        names[i] = job_fields[i].name;
-    const char *meant = suggest(name, names, FIELD_COUNT);
-    if (meant)
-        return err_set(err, ERR_INVALID, name, "unknown field (did you mean \"%s\"?)", meant);
-    return err_set(err, ERR_INVALID, name,
-                   "unknown field; the model's own options stand under \"options\"");
-}
-
-static int sort_members(const cJSON *json, struct given *given, struct job *job, struct err *err)
-{
-    const cJSON *member;
-    if (!cJSON_IsObject(json))
-        return err_set(err, ERR_INVALID, NULL,
-                       "expected an object with the fields of a job, got %s", json_kind(json));
-    cJSON_ArrayForEach(member, json)
-    {
-        bool is_alias;
-        int index = field_index(member->string, &is_alias);
-        if (index < 0)
-            return unknown_field(member->string, err);
-        if (cJSON_IsNull(member))
-            continue;
-        if (given->values[index])
-            return err_set(err, ERR_INVALID, member->string, "given twice: as \"%s\" and as \"%s\"",
-                           given->values[index]->string, member->string);
-        given->values[index] = member;
-        if (is_alias)
-            text_list_add(&job->warnings, str_format("\"%s\" is taken as \"%s\"", member->string,
-                                                     job_fields[index].name));
-    }
-    return 0;
-}
-
-/* --- Values by type ------------------------------------------------------------------------------------------ */
-
-static int wrong(enum field field, const cJSON *value, const char *expected, struct err *err)
-{
-    char shown[128];
-    return err_set(err, ERR_INVALID, job_fields[field].name, "expected %s, got %s", expected,
-                   json_show(value, shown, sizeof(shown)));
-}
-
-/* *text is NULL when absent; borrowed from the JSON. */
-static int get_text(const struct given *given, enum field field, const char **text, struct err *err)
-{
-    const cJSON *value = given->values[field];
-    *text = NULL;
-    if (!value)
-        return 0;
-    bool number_is_text = given->context->loose || field == FIELD_ID; /* by its literal */
-    if (!cJSON_IsString(value) && !(number_is_text && cJSON_IsNumber(value)))
-        return wrong(field, value, "string", err);
-    *text = value->valuestring;
-    return 0;
-}
-
-static int choice_index(const struct field_spec *spec, const char *text)
-{
-    for (size_t i = 0; i < spec->choice_count; i++)
-        if (strcmp(spec->choices[i], text) == 0)
-            return (int)i;
-    return -1;
-}
-
-static int wrong_choice(enum field field, const char *text, struct err *err)
-{
-    const struct field_spec *spec = &job_fields[field];
-    struct str known = {0};
-    const char *meant = suggest(text, spec->choices, spec->choice_count);
-    for (size_t i = 0; i < spec->choice_count; i++)
-        str_printf(&known, "%s%s", i ? ", " : "", spec->choices[i]);
-    err_set(err, ERR_INVALID, spec->name, "expected one of %s, got \"%.100s\"%s%s%s",
-            str_text(&known), text, meant ? " (did you mean \"" : "", meant ? meant : "",
-            meant ? "\"?)" : "");
-    str_finish(&known);
-    return ERR_INVALID;
-}
-
-/* *index is -1 when absent. */
-static int get_choice(const struct given *given, enum field field, int *index, struct err *err)
-{
-    const char *text;
-    *index = -1;
-    int result = get_text(given, field, &text, err);
-    if (result != 0 || !text)
-        return result;
-    *index = choice_index(&job_fields[field], text);
-    return *index < 0 ? wrong_choice(field, text, err) : 0;
-}
-
-static int get_number(const struct given *given, enum field field, double *number, int64_t *integer,
-                      bool *present, struct err *err)
-{
-    const struct field_spec *spec = &job_fields[field];
-    const cJSON *value = given->values[field];
-    *present = value != NULL;
-    if (!value)
-        return 0;
-    cJSON *loosened = NULL;
-    if (given->context->loose && cJSON_IsString(value) &&
-        json_number_valid(value->valuestring, strlen(value->valuestring)))
-        loosened = json_create_number(value->valuestring);
-    const cJSON *used = loosened ? loosened : value;
-    bool good = cJSON_IsNumber(used) && used->valuedouble >= spec->minimum &&
-                used->valuedouble <= spec->maximum;
-    *number = good ? used->valuedouble : 0;
-    if (good && spec->type == TYPE_INTEGER)
-        good = json_int64(used, integer);
-    cJSON_Delete(loosened);
-    if (good)
-        return 0;
-    char expected[96];
-    if (field == FIELD_SEED)
-        snprintf(expected, sizeof(expected), "integer 0..9223372036854775807");
-    else
-        snprintf(expected, sizeof(expected), "%s %g..%g",
-                 spec->type == TYPE_INTEGER ? "integer" : "number", spec->minimum, spec->maximum);
-    return wrong(field, value, expected, err);
-}
-
 /* --- The fields ---------------------------------------------------------------------------------------------- */
 
 static int check_id(const char *id, struct err *err)
@@ -166,7 +24,7 @@ static int check_id(const char *id, struct err *err)
 static int read_id(const struct given *given, struct job *job, struct err *err)
 {
     const char *id;
-    int result = get_text(given, FIELD_ID, &id, err);
+    int result = given_text(given, FIELD_ID, &id, err);
     if (result == 0 && id)
         result = check_id(id, err);
     if (result == 0)
@@ -189,9 +47,7 @@ static int read_model(const struct given *given, struct job *job, struct err *er
 {
     const struct manifest *manifest = given->context->manifest;
     const char *name;
-    int op, result = get_choice(given, FIELD_OP, &op, err);
-    if (result == 0)
-        result = get_text(given, FIELD_MODEL_TYPE, &name, err);
+    int result = given_text(given, FIELD_MODEL_TYPE, &name, err);
     if (result != 0)
         return result;
     if (!name)
@@ -229,32 +85,14 @@ static int read_text_file(const struct given *given, const char *name, struct st
     return result;
 }
 
-static int check_text(enum field field, const char *text, size_t len, int64_t size_max,
-                      struct err *err)
-{
-    size_t bad;
-    if (len > (size_t)size_max)
-        return err_set(err, ERR_INVALID, job_fields[field].name,
-                       "is %zu bytes long, at most %lld (host.text_bytes_max)", len,
-                       (long long)size_max);
-    if (memchr(text, '\0', len))
-        return err_set(err, ERR_INVALID, job_fields[field].name, "has a NUL byte");
-    if (!utf8_valid(text, len, &bad))
-        return err_set(err, ERR_INVALID, job_fields[field].name, "is not UTF-8 at byte %zu",
-                       bad + 1);
-    if (text_is_blank(text, len))
-        return err_set(err, ERR_INVALID, job_fields[field].name, "is empty");
-    return 0;
-}
-
 static int read_text(const struct given *given, struct job *job, struct err *err)
 {
     const char *text, *file;
     struct str content = {0};
     enum field field = FIELD_TEXT;
-    int result = get_text(given, FIELD_TEXT, &text, err);
+    int result = given_text(given, FIELD_TEXT, &text, err);
     if (result == 0)
-        result = get_text(given, FIELD_TEXT_FILE, &file, err);
+        result = given_text(given, FIELD_TEXT_FILE, &file, err);
     if (result != 0)
         return result;
     if (text && file)
@@ -268,7 +106,8 @@ static int read_text(const struct given *given, struct job *job, struct err *err
     }
     size_t len = file ? content.len : strlen(text);
     if (result == 0)
-        result = check_text(field, text, len, given->context->manifest->host.text_bytes_max, err);
+        result =
+            given_check_text(field, text, len, given->context->manifest->host.text_bytes_max, err);
     if (result == 0) {
         job->text = mem_copy_text(text, len);
         job->text_len = len;
@@ -277,23 +116,111 @@ static int read_text(const struct given *given, struct job *job, struct err *err
     return result;
 }
 
+/* The members of a voice that is an object; NULL: absent. */
+struct voice_members {
+    const char *id, *audio, *transcript, *language, *profile;
+};
+
+/* A voice that travels in the job, with all that belongs to it. */
+static int read_voice_object(const cJSON *value, struct voice_members *members, struct err *err)
+{
+    const struct {
+        const char *name;
+        const char **text;
+    } known[] = {{"id", &members->id},
+                 {"audio", &members->audio},
+                 {"transcript", &members->transcript},
+                 {"language", &members->language},
+                 {"profile", &members->profile}};
+    enum { KNOWN_COUNT = sizeof(known) / sizeof(known[0]) };
+    const cJSON *member;
+    cJSON_ArrayForEach(member, value)
+    {
+        size_t i = 0;
+        while (i < KNOWN_COUNT && strcmp(known[i].name, member->string) != 0)
+            i++;
+        if (i == KNOWN_COUNT)
+            return err_set(err, ERR_INVALID, "voice",
+                           "has no member \"%.60s\", expected id, audio, transcript, language, "
+                           "profile",
+                           member->string);
+        if (!cJSON_IsString(member) && !cJSON_IsNull(member))
+            return err_set(err, ERR_INVALID, "voice", "expected %s to be a string, got %s",
+                           known[i].name, json_kind(member));
+        *known[i].text = cJSON_IsString(member) ? member->valuestring : NULL;
+    }
+    if (members->id && !voice_id_valid(members->id))
+        return err_set(err, ERR_INVALID, "voice",
+                       "expected an id of letters, digits, '.', '_', '-'");
+    return 0;
+}
+
+static int check_voice_texts(const struct voice_request *request, bool text_is_of_job,
+                             struct err *err)
+{
+    if (request->voice && text_is_blank(request->voice, strlen(request->voice)))
+        return err_set(err, ERR_INVALID, "voice", "is empty");
+    if (request->language &&
+        (!request->language[0] || strlen(request->language) > VOICE_LANGUAGE_LEN_MAX))
+        return err_set(err, ERR_INVALID, "voice", "expected language to be a BCP 47 tag");
+    if (!request->transcript)
+        return 0;
+    if (text_is_of_job && !request->voice)
+        return err_set(err, ERR_INVALID, "voice_text", "given without a voice");
+    return given_check_text(FIELD_VOICE_TEXT, request->transcript, strlen(request->transcript),
+                            VOICE_TRANSCRIPT_BYTES_MAX, err);
+}
+
+/* With what stands in the storage by its place. */
+static int find_voice(const struct given *given, struct voice_request *request, struct job *job,
+                      struct err *err)
+{
+    struct voice_places places = {given->context->manifest->paths.voices, given->context->base_dir};
+    const cJSON *value = given->values[FIELD_VOICE];
+    size_t len = request->voice ? strlen(request->voice) : 0;
+    char *url = NULL, *stem = NULL;
+    int result = given_object(given, FIELD_VOICE, request->voice, &url, err);
+    if (url)
+        request->voice = url;
+    else if (len > 4 && strcmp(value->string, "local_voice") == 0 && !strchr(request->voice, '/') &&
+             strcmp(request->voice + len - 4, ".wav") == 0)
+        request->voice = stem = mem_copy_text(request->voice, len - 4); /* its names were files */
+    if (result == 0)
+        result = voice_find(request, model_entry(job->model), &places, &job->voice, err);
+    free(stem);
+    free(url);
+    return result;
+}
+
 static int read_voice(const struct given *given, struct job *job, struct err *err)
 {
-    const char *voice, *voice_text;
-    struct voice_places places = {given->context->manifest->paths.voices, given->context->base_dir};
-    int result = get_text(given, FIELD_VOICE, &voice, err);
+    struct voice_members members = {0};
+    struct voice_request request = {0};
+    const char *transcript, *profile;
+    const cJSON *value = given->values[FIELD_VOICE];
+    int result = given_text(given, FIELD_VOICE_TEXT, &transcript, err);
     if (result == 0)
-        result = get_text(given, FIELD_VOICE_TEXT, &voice_text, err);
-    if (result == 0 && voice && text_is_blank(voice, strlen(voice)))
-        result = err_set(err, ERR_INVALID, "voice", "is empty");
-    if (result == 0 && voice_text)
-        result = check_text(FIELD_VOICE_TEXT, voice_text, strlen(voice_text),
-                            VOICE_TRANSCRIPT_BYTES_MAX, err);
-    if (result == 0 && voice_text && !voice)
-        result = err_set(err, ERR_INVALID, "voice_text", "given without a voice");
+        result = given_text(given, FIELD_VOICE_PROFILE, &profile, err);
+    if (result == 0 && cJSON_IsObject(value))
+        result = read_voice_object(value, &members, err);
+    else if (result == 0)
+        result = given_text(given, FIELD_VOICE, &request.voice, err);
+    if (result != 0)
+        return result;
+    if (cJSON_IsObject(value)) {
+        bool travels = members.audio || members.profile || profile;
+        request.voice = travels ? members.audio : members.id;
+        request.id = travels ? members.id : NULL;
+    }
+    request.transcript = transcript ? transcript : members.transcript;
+    request.language = members.language;
+    request.profile = profile ? profile : members.profile;
+    result = check_voice_texts(&request, transcript && !request.profile, err);
+    if (result == 0 && cJSON_IsObject(value) && !request.voice && !request.profile)
+        result = err_set(err, ERR_INVALID, "voice", "expected an id, audio or a profile in it");
     if (result == 0)
-        result = voice_find(voice, voice_text, model_entry(job->model), &places, &job->voice, err);
-    job->has_voice = result == 0 && voice;
+        result = find_voice(given, &request, job, err);
+    job->has_voice = result == 0 && (request.voice || request.profile);
     return result;
 }
 
@@ -323,14 +250,14 @@ static int read_language(const struct given *given, struct job *job, struct err 
 {
     const struct vox_entry *entry = model_entry(job->model);
     const char *language;
-    int result = get_text(given, FIELD_LANGUAGE, &language, err);
+    int result = given_text(given, FIELD_LANGUAGE, &language, err);
     if (result != 0 || !language)
         return result;
     if (!language[0] || strlen(language) > 35 ||
         language[strspn(language,
                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")])
-        return wrong(FIELD_LANGUAGE, given->values[FIELD_LANGUAGE],
-                     "a BCP 47 tag such as \"en\" or \"pt-BR\"", err);
+        return given_wrong(FIELD_LANGUAGE, given->values[FIELD_LANGUAGE],
+                           "a BCP 47 tag such as \"en\" or \"pt-BR\"", err);
     if (!speaks(entry, language)) {
         struct str known = {0};
         for (size_t i = 0; entry->languages[i]; i++)
@@ -350,24 +277,19 @@ static int read_numbers(const struct given *given, struct job *job, struct err *
     double number;
     int64_t integer;
     bool present;
-    int result = get_number(given, FIELD_SEED, &number, &job->seed, &job->has_seed, err);
+    int result = given_number(given, FIELD_SEED, &number, &job->seed, &job->has_seed, err);
     if (result != 0)
         return result;
     if (!job->has_seed)
         job->seed = (int64_t)(random_u64() >> 1);
     job->speed = 1;
-    if ((result = get_number(given, FIELD_SPEED, &number, &integer, &present, err)) != 0)
+    if ((result = given_number(given, FIELD_SPEED, &number, &integer, &present, err)) != 0)
         return result;
     if (present && number != 1 && !(entry->capabilities & VOX_CAP_SPEED))
         return err_set(err, ERR_UNSUPPORTED, "speed", "plugin \"%s\" has one speed only",
                        entry->id);
     if (present)
         job->speed = number;
-    job->timeout_s = given->context->manifest->host.job_timeout_s;
-    if ((result = get_number(given, FIELD_TIMEOUT_S, &number, &integer, &present, err)) != 0)
-        return result;
-    if (present)
-        job->timeout_s = number;
     return 0;
 }
 
@@ -381,11 +303,11 @@ static int format_of_name(const char *output)
 static int read_output(const struct given *given, struct job *job, int format, struct err *err)
 {
     const char *output;
-    int result = get_text(given, FIELD_OUTPUT, &output, err);
+    int result = given_text(given, FIELD_OUTPUT, &output, err);
     if (result != 0)
         return result;
     if (output && (!fs_path_is_inside(output) || output[0] == '.'))
-        return wrong(
+        return given_wrong(
             FIELD_OUTPUT, given->values[FIELD_OUTPUT],
             "a relative path that stays inside the output folder and does not begin with '.'", err);
     if (output && format < 0)
@@ -395,7 +317,7 @@ static int read_output(const struct given *given, struct job *job, int format, s
     if (output && format_of_name(output) != format) {
         char expected[64];
         snprintf(expected, sizeof(expected), "a name that ends in .%s", audio_format_names[format]);
-        return wrong(FIELD_OUTPUT, given->values[FIELD_OUTPUT], expected, err);
+        return given_wrong(FIELD_OUTPUT, given->values[FIELD_OUTPUT], expected, err);
     }
     job->spec.format = (enum audio_format)format;
     job->output =
@@ -409,11 +331,11 @@ static int read_audio(const struct given *given, struct job *job, struct err *er
     double number;
     int64_t rate = 0;
     bool present;
-    int result = get_choice(given, FIELD_FORMAT, &format, err);
+    int result = given_choice(given, FIELD_FORMAT, &format, err);
     if (result == 0)
-        result = get_choice(given, FIELD_ENCODING, &encoding, err);
+        result = given_choice(given, FIELD_ENCODING, &encoding, err);
     if (result == 0)
-        result = get_number(given, FIELD_SAMPLE_RATE, &number, &rate, &present, err);
+        result = given_number(given, FIELD_SAMPLE_RATE, &number, &rate, &present, err);
     if (result == 0)
         result = read_output(given, job, format, err);
     if (result != 0)
@@ -429,14 +351,14 @@ static int read_timestamps(const struct given *given, struct job *job, struct er
     if (!value)
         return 0;
     if (!cJSON_IsArray(value))
-        return wrong(FIELD_TIMESTAMPS, value, "a list of srt, vtt, csv, json, ass", err);
+        return given_wrong(FIELD_TIMESTAMPS, value, "a list of srt, vtt, csv, json, ass", err);
     cJSON_ArrayForEach(item, value)
     {
         int index = cJSON_IsString(item) ? subtitle_format_from(item->valuestring) : -1;
         if (index < 0)
             return cJSON_IsString(item)
-                       ? wrong_choice(FIELD_TIMESTAMPS, item->valuestring, err)
-                       : wrong(FIELD_TIMESTAMPS, item, "names of subtitle formats", err);
+                       ? given_wrong_choice(FIELD_TIMESTAMPS, item->valuestring, err)
+                       : given_wrong(FIELD_TIMESTAMPS, item, "names of subtitle formats", err);
         job->subtitles |= 1u << index;
     }
     if (job->subtitles && !(model_entry(job->model)->capabilities & VOX_CAP_MARKS))
@@ -446,17 +368,40 @@ static int read_timestamps(const struct given *given, struct job *job, struct er
     return 0;
 }
 
+/* Of clients whose system made word times by other means: a model without is no error for them. */
+static int read_older_timings(const struct given *given, struct job *job, struct err *err)
+{
+    const struct vox_entry *entry = model_entry(job->model);
+    const char *format;
+    bool wanted, present;
+    int result = given_bool(given, FIELD_RETURN_WORD_TIMINGS, &wanted, &present, err);
+    if (result == 0)
+        result = given_text(given, FIELD_TIMING_FORMAT, &format, err);
+    if (result != 0)
+        return result;
+    bool all = format && strcmp(format, "all") == 0;
+    if (!format || all)
+        format = "srt";
+    int index = subtitle_format_from(strcmp(format, "compact") == 0 ? "csv" : format);
+    if (index < 0)
+        return given_wrong(FIELD_TIMING_FORMAT, given->values[FIELD_TIMING_FORMAT],
+                           "one of srt, vtt, csv, json, ass, compact, all", err);
+    if (!wanted)
+        return 0;
+    if (entry->capabilities & VOX_CAP_MARKS)
+        job->subtitles |= all ? (1u << SUBTITLE_FORMAT_COUNT) - 1 : 1u << index;
+    else
+        job->timing_error = str_format("plugin \"%s\" reports no word times", entry->id);
+    return 0;
+}
+
 static int read_stream(const struct given *given, struct job *job, struct err *err)
 {
-    const cJSON *value = given->values[FIELD_STREAM];
-    if (!value)
-        return 0;
-    if (!cJSON_IsBool(value))
-        return wrong(FIELD_STREAM, value, "true or false", err);
-    job->stream = cJSON_IsTrue(value);
-    if (job->stream && !given->context->may_stream)
+    bool present;
+    int result = given_bool(given, FIELD_STREAM, &job->stream, &present, err);
+    if (result == 0 && job->stream && !given->context->may_stream)
         return err_set(err, ERR_UNSUPPORTED, "stream", "unsupported here: audio goes to files");
-    return 0;
+    return result;
 }
 
 static int read_options(const struct given *given, struct job *job, struct err *err)
@@ -495,6 +440,15 @@ static void add_voice_file(struct digest *digest, const char *path)
     add_text(digest, "voice_state", state);
 }
 
+/* Of an operation: of all that it says. */
+static void hash_operation(struct job *job, const cJSON *json)
+{
+    struct str text = {0};
+    json_write_canonical(&text, json);
+    digest_of(str_text(&text), text.len, job->hash);
+    str_finish(&text);
+}
+
 /* The model's folder is left out, so that a tree may be moved: who puts another checkpoint into it starts anew. */
 static void compute_hash(struct job *job)
 {
@@ -509,6 +463,10 @@ static void compute_hash(struct job *job)
     add_text(digest, "language", job->language);
     add_text(digest, "voice", job->voice.id);
     add_text(digest, "voice_text", job->voice.transcript);
+    add_text(digest, "voice_language", job->voice.language);
+    add_text(digest, "voice_sha256", job->voice.sha256[0] ? job->voice.sha256 : NULL);
+    if (job->voice.profile.len)
+        add(digest, "voice_profile", str_text(&job->voice.profile), job->voice.profile.len);
     add_voice_file(digest, job->voice.path);
     add_text(digest, "voice_url", job->voice.url);
     add(digest, "voice_bytes", str_text(&job->voice.bytes), job->voice.bytes.len);
@@ -529,34 +487,166 @@ static void compute_hash(struct job *job)
 
 /* --- Public -------------------------------------------------------------------------------------------------------- */
 
+/* Who a result is for, and how it is handed over. */
+static int read_caller(const struct given *given, struct job *job, struct err *err)
+{
+    const char *user_id, *story_id, *response = NULL;
+    const cJSON *value = given->values[FIELD_RESPONSE];
+    int index = -1, result = given_text(given, FIELD_USER_ID, &user_id, err);
+    if (result == 0)
+        result = given_text(given, FIELD_STORY_ID, &story_id, err);
+    /* Older: both are what "auto" is now, since large audio went by a URL there too. */
+    if (result == 0 && value && strcmp(value->string, "responseFormat") == 0 &&
+        cJSON_IsString(value))
+        response = value->valuestring;
+    bool is_older =
+        response && (strcmp(response, "base64") == 0 || strcmp(response, "binary") == 0);
+    if (result == 0 && !is_older)
+        result = given_choice(given, FIELD_RESPONSE, &index, err);
+    if (result != 0)
+        return result;
+    job->response = index < 0 ? RESPONSE_AUTO : (enum job_response)index;
+    job->user_id = mem_copy_string(user_id);
+    job->story_id = mem_copy_string(story_id);
+    return 0;
+}
+
+static int read_timeout(const struct given *given, struct job *job, struct err *err)
+{
+    double number;
+    int64_t integer;
+    bool present;
+    int result = given_number(given, FIELD_TIMEOUT_S, &number, &integer, &present, err);
+    job->timeout_s = present ? number : given->context->manifest->host.job_timeout_s;
+    return result;
+}
+
+typedef int reader(const struct given *, struct job *, struct err *);
+
+static int read_all(reader *const readers[], size_t count, const struct given *given,
+                    struct job *job, struct err *err)
+{
+    int result = 0;
+    for (size_t i = 0; i < count && result == 0; i++)
+        result = readers[i](given, job, err);
+    return result;
+}
+
+/* What nobody asked for in so many words is no reason to refuse the voice. */
+static int do_without_sample(struct job *job, struct err *err)
+{
+    text_list_add(&job->warnings, str_format("no %ssample is spoken: %s%s%s",
+                                             job->model ? "" : "profile is made and no ",
+                                             err->field, err->field[0] ? ": " : "", err->message));
+    *err = (struct err){0};
+    free(job->text);
+    job->text = NULL;
+    return 0;
+}
+
+/* Which model makes the profile and speaks the sample; job->model stays NULL where none does. Without a named one and
+ * without a sample nothing depends on it. */
+static int choose_cloner(const struct given *given, struct job *job, struct err *err)
+{
+    bool is_needed = given->values[FIELD_MODEL_TYPE] || (job->text && !given->is_cloning);
+    int result = read_model(given, job, err);
+    if (result == 0 && !(model_entry(job->model)->capabilities & VOX_CAP_CLONING) && job->text)
+        result = err_set(err, ERR_UNSUPPORTED, "sample",
+                         "unsupported: plugin \"%s\" speaks with voices of its own only",
+                         model_entry(job->model)->id);
+    else if (result == 0 && !(model_entry(job->model)->capabilities & VOX_CAP_CLONING))
+        job->model = NULL;
+    if (result == 0 || is_needed)
+        return result;
+    job->model = NULL;
+    return do_without_sample(job, err);
+}
+
+/* The sample of a new voice is spoken like any text, and its profile made by the same model. */
+static int read_new_voice(const struct given *given, struct job *job, struct err *err)
+{
+    static reader *const readers[] = {read_numbers, read_audio, read_options};
+    int result = choose_cloner(given, job, err);
+    if (result == 0 && job->text)
+        result = read_language(given, job, err);
+    if (result == ERR_UNSUPPORTED && given->is_cloning)
+        result = do_without_sample(job, err);
+    if (result != 0 || !job->model)
+        return result;
+    return read_all(readers, sizeof(readers) / sizeof(readers[0]), given, job, err);
+}
+
+static int read_speech(const struct given *given, struct job *job, struct err *err)
+{
+    static reader *const readers[] = {
+        read_model, read_text,       read_voice,         read_language, read_numbers,
+        read_audio, read_timestamps, read_older_timings, read_stream,   read_options,
+    };
+    return read_all(readers, sizeof(readers) / sizeof(readers[0]), given, job, err);
+}
+
 int job_parse(const cJSON *json, const struct job_context *context, struct job **out,
               struct err *err)
 {
-    static int (*const readers[])(const struct given *, struct job *, struct err *) = {
-        read_id,      read_model, read_text,       read_voice,  read_language,
-        read_numbers, read_audio, read_timestamps, read_stream, read_options,
-    };
     struct given given = {.context = context};
     struct job *job = mem_alloc(sizeof(*job));
-    int result = sort_members(json, &given, job, err);
-    for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]) && result == 0; i++)
-        result = readers[i](&given, job, err);
-    if (result != 0) {
+    int result = 0;
+    if (!cJSON_IsObject(json))
+        result = err_set(err, ERR_INVALID, NULL,
+                         "expected an object with the fields of a job, got %s", json_kind(json));
+    if (result == 0)
+        result = given_op(json, &job->op, &given.is_cloning, err);
+    if (result == 0)
+        result = given_sort(json, &given, job, err);
+    if (result == 0)
+        result = job_caller_read(json, &job->caller, err);
+    if (result == 0)
+        result = read_id(&given, job, err);
+    if (result == 0)
+        result = read_timeout(&given, job, err);
+    if (result == 0)
+        result = read_caller(&given, job, err);
+    if (result == 0 && job->op != OP_TTS)
+        result = given_ask(&given, job, err);
+    if (result == 0 && job->op == OP_TTS)
+        result = read_speech(&given, job, err);
+    if (result == 0 && job->op == OP_VOICE_CREATE)
+        result = read_new_voice(&given, job, err);
+    *out = result == 0 ? job : NULL;
+    if (result != 0)
         job_destroy(job);
-        *out = NULL;
-        return result;
-    }
-    compute_hash(job);
-    *out = job;
-    return 0;
+    else if (job->op == OP_TTS)
+        compute_hash(job);
+    else
+        hash_operation(job, json);
+    return result;
+}
+
+enum job_op job_op_of(const cJSON *json)
+{
+    enum job_op op;
+    bool is_cloning;
+    struct err none;
+    if (!cJSON_IsObject(json) || given_op(json, &op, &is_cloning, &none) != 0)
+        return OP_COUNT;
+    return op;
+}
+
+bool job_changes_voices(const struct job *job)
+{
+    return job->op == OP_VOICE_CREATE || job->op == OP_UPLOAD || job->op == OP_VOICE_DELETE;
 }
 
 char *job_id_of(const cJSON *json, const char *default_id)
 {
     struct err none;
+    enum job_op op = OP_TTS;
+    bool is_cloning;
     const cJSON *id = cJSON_IsObject(json) ? json_get(json, job_fields[FIELD_ID].name) : NULL;
-    for (size_t i = 0; !id && cJSON_IsObject(json) && i < JOB_ALIAS_COUNT; i++)
-        if (job_aliases[i].field == FIELD_ID)
+    if (!id && cJSON_IsObject(json))
+        given_op(json, &op, &is_cloning, &none);
+    for (size_t i = 0; !id && cJSON_IsObject(json) && i < job_alias_count; i++)
+        if (job_aliases[i].field == FIELD_ID && (job_aliases[i].ops & OP_BIT(op)))
             id = json_get(json, job_aliases[i].name);
     bool usable = id && (cJSON_IsString(id) || cJSON_IsNumber(id)) && id->valuestring &&
                   check_id(id->valuestring, &none) == 0;
@@ -568,9 +658,23 @@ void job_destroy(struct job *job)
     if (!job)
         return;
     free(job->id);
+    job_caller_finish(&job->caller);
     free(job->text);
     free(job->language);
     free(job->output);
+    free(job->ask.voice);
+    free(job->ask.name);
+    free(job->ask.audio);
+    free(job->ask.transcript);
+    free(job->ask.language);
+    free(job->ask.consent);
+    free(job->ask.base_dir);
+    free(job->ask.cursor);
+    free(job->ask.job_id);
+    free(job->timing_error);
+    free(job->user_id);
+    free(job->story_id);
+    cJSON_Delete(job->metadata);
     voice_ref_finish(&job->voice);
     option_set_finish(&job->options);
     text_list_finish(&job->warnings);

@@ -1,10 +1,38 @@
-/* The inside of running a job, shared by runner.c and attempt.c. */
+/* The inside of running a job, shared by runner.c, attempt.c, operation.c and recent.c. */
 #ifndef JOB_PRIVATE_H
 #define JOB_PRIVATE_H
 
 #include "job/job.h"
 
 #include <stdatomic.h>
+
+/* --- recent.c: what `status` and `download` know ---------------------------------------------- */
+
+enum recent_state { RECENT_QUEUED, RECENT_RUNNING, RECENT_FINISHED, RECENT_FAILED };
+extern const char *const recent_state_names[];
+
+struct recent_job {
+    char *id;
+    uint64_t number;
+    enum recent_state state;
+    enum err_code code; /* of a failure, with its message */
+    char *message;
+    char *key, *path; /* of the audio, in the storage or the store; NULL: not there */
+    enum audio_format format;
+    char *subtitles[SUBTITLE_FORMAT_COUNT]; /* keys or paths, as those of the audio */
+};
+
+struct recent;
+struct recent *recent_create(void);
+void recent_destroy(struct recent *recent);
+uint64_t recent_add(struct recent *recent, const char *id); /* its number */
+void recent_run(struct recent *recent, uint64_t number);
+void recent_end(struct recent *recent, const struct result *result);
+/* A copy of the youngest of that id; false: there is none. */
+bool recent_find(struct recent *recent, const char *id, struct recent_job *out);
+void recent_job_finish(struct recent_job *job);
+
+/* --- attempt.c ---------------------------------------------------------------------------------- */
 
 enum stop_reason { STOP_NONE, STOP_CANCELLED, STOP_TIMEOUT };
 
@@ -14,6 +42,12 @@ struct attempt {
     struct vox_job abi;
     const struct job *job;
     const struct runner_options *runner;
+    struct voice_cache *voices;
+    struct recent *recent;
+    const struct voice_ref *voice; /* the job's, or the new one; NULL: none */
+    struct voice_ref new_voice;    /* of voice_create, once it is in the library */
+    bool voice_is_new;             /* it was not there before */
+    struct str profile;            /* of that: what the model made */
     struct session session;
     atomic_int stop;          /* enum stop_reason */
     atomic_bool saw_stop;     /* the plugin asked after that: what it wrote may be a part only */
@@ -40,7 +74,8 @@ struct attempt {
 };
 
 /* The job's model has a session reserved for it. */
-struct attempt *attempt_create(const struct job *job, const struct runner_options *runner);
+struct attempt *attempt_create(const struct job *job, const struct runner_options *runner,
+                               struct voice_cache *voices, struct recent *recent);
 /* Runs it to the end: session, voice, speak, encode, store. Fills everything of `result` but the queue's times. `fate` is
  * what to do with the session. False when the attempt was detached meanwhile: then `result` is empty. */
 bool attempt_run(struct attempt *attempt, struct result *result, enum session_fate *fate);
@@ -49,5 +84,16 @@ bool attempt_detach(struct attempt *attempt, struct result *result);
 /* What every result of the job has, whatever happens. */
 struct result *attempt_result(const struct job *job);
 void attempt_destroy(struct attempt *attempt);
+/* How recordings are fetched for it. */
+struct voice_fetch attempt_fetch(struct attempt *attempt);
+
+/* --- operation.c: what is no speech -------------------------------------------------------------- */
+
+/* Does all of an operation without a model. Fills result->answer, or its error. */
+int operation_run(struct attempt *attempt, struct result *result);
+/* Takes the new voice into the library: attempt->voice is that then. */
+int operation_take_voice(struct attempt *attempt, struct result *result, struct err *err);
+/* The rest of voice_create, after the profile and the sample are made or have failed. */
+void operation_end_voice(struct attempt *attempt, struct result *result);
 
 #endif

@@ -20,6 +20,13 @@ double result_rtf(const struct result *result)
     return result->audio.duration_s > 0 ? work_ms / 1000 / result->audio.duration_s : 0;
 }
 
+char *result_subtitle_name(const char *audio_name, enum subtitle_format format)
+{
+    const char *dot = strrchr(fs_name_of(audio_name), '.');
+    size_t stem = dot ? (size_t)(dot - audio_name) : strlen(audio_name);
+    return str_format("%.*s.%s", (int)stem, audio_name, subtitle_format_names[format]);
+}
+
 /* --- JSON ---------------------------------------------------------------------------------------------------- */
 
 static void write_key(struct str *out, const char *key)
@@ -97,21 +104,37 @@ static void write_audio(struct str *out, const struct result *result)
     str_putc(out, '}');
 }
 
-static void write_subtitle_texts(struct str *out, const struct result *result)
+static void write_by_format(struct str *out, const char *key,
+                            char *const texts[SUBTITLE_FORMAT_COUNT])
 {
     bool any = false;
     for (size_t i = 0; i < SUBTITLE_FORMAT_COUNT; i++) {
-        if (!result->subtitle_texts[i])
+        if (!texts[i])
             continue;
         if (!any) {
-            write_key(out, "subtitle_texts");
+            write_key(out, key);
             str_putc(out, '{');
         }
-        write_text(out, subtitle_format_names[i], result->subtitle_texts[i]);
+        write_text(out, subtitle_format_names[i], texts[i]);
         any = true;
     }
     if (any)
         str_putc(out, '}');
+}
+
+/* What an operation adds. */
+static void write_answer(struct str *out, const struct result *result)
+{
+    const cJSON *member;
+    if (result->metadata) {
+        write_key(out, "metadata");
+        json_write(out, result->metadata);
+    }
+    cJSON_ArrayForEach(member, result->answer)
+    {
+        write_key(out, member->string);
+        json_write(out, member);
+    }
 }
 
 static void write_words(struct str *out, const struct result *result)
@@ -162,24 +185,30 @@ static void write_error(struct str *out, const struct err *err)
 void result_write_members(const struct result *result, struct str *out)
 {
     bool ok = result->err.code == ERR_NONE;
+    bool has_audio = ok && (result->op == OP_TTS || result->audio.frames);
     write_key(out, "id");
     if (result->id)
         json_write_string(out, result->id, strlen(result->id));
     else
         str_puts(out, "null");
-    write_text(out, "status", ok ? "ok" : "error");
+    write_text(out, "status", result->status ? result->status : ok ? "ok" : "error");
+    if (result->op != OP_TTS)
+        write_text(out, "op", job_op_names[result->op]);
     write_text(out, "model_type", result->model_type);
     if (result->has_seed)
         write_integer(out, "seed", (uint64_t)result->seed);
-    if (ok)
+    if (has_audio)
         write_audio(out, result);
+    write_answer(out, result);
     write_list(out, "subtitles", &result->subtitles);
-    write_subtitle_texts(out, result);
+    write_by_format(out, "subtitle_texts", result->subtitle_texts);
+    write_by_format(out, "subtitle_urls", result->subtitle_urls);
+    write_text(out, "timing_error", result->timing_error);
     write_words(out, result);
     write_list(out, "warnings", &result->warnings);
     if (result->hash[0])
         write_timings(out, result);
-    if (ok)
+    if (has_audio)
         write_rounded(out, "rtf", 5, result_rtf(result));
     if (!ok)
         write_error(out, &result->err);
@@ -209,10 +238,17 @@ void result_destroy(struct result *result)
     text_list_finish(&result->warnings);
     for (size_t i = 0; i < SUBTITLE_FORMAT_COUNT; i++)
         free(result->subtitle_texts[i]);
+    for (size_t i = 0; i < SUBTITLE_FORMAT_COUNT; i++)
+        free(result->subtitle_urls[i]);
+    cJSON_Delete(result->answer);
+    cJSON_Delete(result->metadata);
+    free(result->timing_error);
+    free(result->key);
     str_finish(&result->data);
     str_finish(&result->base64);
     free(result->path);
     free(result->url);
+    job_caller_finish(&result->caller);
     free(result->model_type);
     free(result->id);
     free(result);

@@ -12,6 +12,7 @@ struct queued {
     struct queued *next;
     struct job *job;
     uint64_t line;
+    uint64_t number; /* among the recent jobs; 0: none */
     int64_t since;
     struct err err; /* set: the job is answered with it and does not run */
 };
@@ -31,11 +32,13 @@ struct worker {
 
 struct runner {
     struct runner_options options;
+    struct voice_cache *voices;
+    struct recent *recent;
     pthread_t watchdog;
     pthread_mutex_t lock;
     pthread_cond_t work;  /* workers: something may have become runnable */
     pthread_cond_t room;  /* submitters: the queue is shorter */
-    pthread_cond_t done;  /* waiters: a job is answered */
+    pthread_cond_t done;  /* waiters: a job is answered, or a worker has ended */
     pthread_cond_t watch; /* the watchdog: there is a new time to keep */
     /* guarded by lock */
     struct queued *head, **tail;
@@ -43,6 +46,7 @@ struct runner {
     size_t pending; /* submitted and not answered */
     struct worker *workers;
     uint32_t worker_count, idle_count, lost_count; /* workers: those that are not lost */
+    uint32_t thread_count; /* of workers, lost ones too, that have not ended */
     bool ending;
     bool cancelled; /* what runs and what is about to */
 };
@@ -54,6 +58,7 @@ static void *work(void *arg);
 static void deliver(struct runner *runner, struct queued *queued, struct result *result)
 {
     result->line = queued->line;
+    result->number = queued->number;
     result->ms.total = (double)(clock_now() - queued->since) / CLOCK_MS;
     runner->options.done(result, runner->options.arg);
     pthread_mutex_lock(&runner->lock);
@@ -81,6 +86,8 @@ static void answer_with(struct runner *runner, struct queued *queued, const stru
 /* Can this job run now? 1: yes, a session is reserved, or queued->err says why it never will; 0: not yet. */
 static int try_reserve(struct runner *runner, struct queued *queued, int64_t now, int64_t *wake)
 {
+    if (!queued->job->model)
+        return 1;
     int outcome = model_reserve(queued->job->model, &queued->err);
     if (outcome < 0)
         return 1;
@@ -88,11 +95,11 @@ static int try_reserve(struct runner *runner, struct queued *queued, int64_t now
         return 1;
     if (outcome == MODEL_WAIT) {
         int64_t deadline =
-            queued->since + (int64_t)(runner->options.host->load_timeout_s * CLOCK_S);
+            queued->since + (int64_t)(runner->options.manifest->host.load_timeout_s * CLOCK_S);
         if (now >= deadline) {
             err_set(&queued->err, ERR_MODEL_LOADING, "model_type",
                     "model \"%s\" is still loading after %g s (host.load_timeout_s)",
-                    model_name(queued->job->model), runner->options.host->load_timeout_s);
+                    model_name(queued->job->model), runner->options.manifest->host.load_timeout_s);
             return 1;
         }
         if (deadline < *wake)
@@ -112,7 +119,7 @@ static struct queued *pick(struct runner *runner, int64_t *wake)
         struct queued *queued = *link;
         bool known = false;
         for (size_t i = 0; i < blocked_count; i++)
-            known = known || blocked[i] == queued->job->model;
+            known = known || (queued->job->model && blocked[i] == queued->job->model);
         if (known)
             continue;
         if (!try_reserve(runner, queued, now, wake)) {
@@ -177,7 +184,8 @@ static void run(struct worker *worker, struct queued *queued)
         queued_destroy(queued);
         return;
     }
-    struct attempt *attempt = attempt_create(queued->job, &runner->options);
+    struct attempt *attempt =
+        attempt_create(queued->job, &runner->options, runner->voices, runner->recent);
     struct result *result = attempt_result(queued->job);
     register_attempt(worker, queued, attempt);
     if (!attempt_run(attempt, result, &fate)) {
@@ -186,10 +194,10 @@ static void run(struct worker *worker, struct queued *queued)
     }
     register_attempt(worker, NULL, NULL);
     struct session session = attempt->session;
-    if (fate == SESSION_KEEP)
+    if (fate == SESSION_KEEP && session.model)
         session_give(&session, fate);
     attempt_destroy(attempt);
-    int64_t ready_at = model_ready_at(queued->job->model);
+    int64_t ready_at = session.model ? model_ready_at(session.model) : 0;
     result->ms.queue = (double)(begun - queued->since) / CLOCK_MS;
     result->ms.load = ready_at > queued->since ? (double)(ready_at - queued->since) / CLOCK_MS : 0;
     deliver(runner, queued, result);
@@ -211,6 +219,7 @@ static bool start_worker(struct runner *runner)
     worker->next = runner->workers;
     runner->workers = worker;
     runner->worker_count++;
+    runner->thread_count++;
     return true;
 }
 
@@ -240,11 +249,14 @@ static void *work(void *arg)
             continue;
         }
         worker->queued = queued;
+        recent_run(runner->recent, queued->number);
         start_worker_if_needed(runner);
         pthread_mutex_unlock(&runner->lock);
         run(worker, queued);
         pthread_mutex_lock(&runner->lock);
     }
+    runner->thread_count--;
+    pthread_cond_broadcast(&runner->done);
     pthread_mutex_unlock(&runner->lock);
     return NULL;
 }
@@ -265,7 +277,8 @@ static int64_t ask_to_stop(struct worker *worker, int64_t now)
         return deadline;
     if (!worker->asked_at)
         worker->asked_at = now;
-    return worker->asked_at + (int64_t)(worker->runner->options.host->cancel_grace_s * CLOCK_S);
+    return worker->asked_at +
+           (int64_t)(worker->runner->options.manifest->host.cancel_grace_s * CLOCK_S);
 }
 
 /* Answers for a worker that hangs. With the lock, which is given up and taken again. */
@@ -336,6 +349,8 @@ struct runner *runner_create(const struct runner_options *options)
 {
     struct runner *runner = mem_alloc(sizeof(*runner));
     runner->options = *options;
+    runner->voices = voice_cache_create(VOICE_CACHE_BYTES_MAX);
+    runner->recent = recent_create();
     runner->tail = &runner->head;
     sync_mutex_init(&runner->lock);
     sync_cond_init(&runner->work);
@@ -345,6 +360,8 @@ struct runner *runner_create(const struct runner_options *options)
     models_watch(options->models, models_changed, runner);
     if (sync_thread_start(&runner->watchdog, watch, runner) != 0) {
         models_watch(options->models, NULL, NULL);
+        voice_cache_destroy(runner->voices);
+        recent_destroy(runner->recent);
         free(runner);
         return NULL;
     }
@@ -358,6 +375,37 @@ struct runner *runner_create(const struct runner_options *options)
     return runner;
 }
 
+/* How far the job is that is asked about. */
+static void add_progress(struct runner *runner, struct result *result)
+{
+    const cJSON *number = json_get(result->answer, "number");
+    uint64_t wanted = number ? (uint64_t)number->valuedouble : 0;
+    double progress = -1;
+    pthread_mutex_lock(&runner->lock);
+    for (struct worker *worker = runner->workers; worker; worker = worker->next)
+        if (worker->queued && worker->queued->number == wanted && worker->attempt)
+            progress =
+                atomic_load_explicit(&worker->attempt->progress_ppm, memory_order_relaxed) / 1e6;
+    pthread_mutex_unlock(&runner->lock);
+    cJSON_DeleteItemFromObjectCaseSensitive(result->answer, "number");
+    if (number && progress >= 0)
+        cJSON_AddItemToObject(result->answer, "progress", cJSON_CreateNumber(progress));
+}
+
+/* What only needs a look at what we know is answered at once, so that a host at work can be asked. */
+static void answer_now(struct runner *runner, struct queued *queued)
+{
+    struct attempt *attempt =
+        attempt_create(queued->job, &runner->options, runner->voices, runner->recent);
+    struct result *result = attempt_result(queued->job);
+    enum session_fate fate;
+    attempt_run(attempt, result, &fate);
+    attempt_destroy(attempt);
+    add_progress(runner, result);
+    deliver(runner, queued, result);
+    queued_destroy(queued);
+}
+
 int runner_submit(struct runner *runner, struct job *job, uint64_t line,
                   const volatile sig_atomic_t *stop)
 {
@@ -365,14 +413,21 @@ int runner_submit(struct runner *runner, struct job *job, uint64_t line,
     struct queued *queued = mem_alloc(sizeof(*queued));
     *queued = (struct queued){.job = job, .line = line};
     pthread_mutex_lock(&runner->lock);
-    while (runner->queued_count >= RUNNER_QUEUE_MAX && !*stop)
+    while (stop && runner->queued_count >= RUNNER_QUEUE_MAX && !*stop)
         sync_cond_wait(&runner->room, &runner->lock, clock_now() + POLL_MS * CLOCK_MS);
-    if (*stop) {
+    if (stop && *stop) {
         pthread_mutex_unlock(&runner->lock);
         queued_destroy(queued);
         return ERR_CANCELLED;
     }
     queued->since = clock_now();
+    if (job->op == OP_STATUS || job->op == OP_CAPABILITIES) {
+        runner->pending++;
+        pthread_mutex_unlock(&runner->lock);
+        answer_now(runner, queued);
+        return 0;
+    }
+    queued->number = recent_add(runner->recent, job->id);
     *runner->tail = queued;
     runner->tail = &queued->next;
     runner->queued_count++;
@@ -381,6 +436,11 @@ int runner_submit(struct runner *runner, struct job *job, uint64_t line,
     pthread_cond_signal(&runner->work);
     pthread_mutex_unlock(&runner->lock);
     return 0;
+}
+
+void runner_remember(struct runner *runner, const struct result *result)
+{
+    recent_end(runner->recent, result);
 }
 
 bool runner_wait(struct runner *runner, int64_t deadline)
@@ -484,12 +544,18 @@ double runner_job_progress(struct runner *runner, uint64_t ticket)
     return progress;
 }
 
+/* The grace that a plugin has, and some time for our own threads. */
+static int64_t grace_ends_at(const struct runner *runner)
+{
+    enum { LATE_S = 2 };
+    return clock_now() + (int64_t)(runner->options.manifest->host.cancel_grace_s * CLOCK_S) +
+           LATE_S * CLOCK_S;
+}
+
 bool runner_stop(struct runner *runner)
 {
-    enum { LATE_S = 2 }; /* for the watchdog, after the grace that a plugin has */
-    int64_t grace = (int64_t)(runner->options.host->cancel_grace_s * CLOCK_S);
     runner_cancel(runner);
-    return runner_wait(runner, clock_now() + grace + LATE_S * CLOCK_S);
+    return runner_wait(runner, grace_ends_at(runner));
 }
 
 bool runner_destroy(struct runner *runner)
@@ -500,8 +566,11 @@ bool runner_destroy(struct runner *runner)
     pthread_cond_signal(&runner->watch);
     pthread_mutex_unlock(&runner->lock);
     pthread_join(runner->watchdog, NULL);
+    int64_t deadline = grace_ends_at(runner);
     pthread_mutex_lock(&runner->lock);
-    bool all_back = runner->lost_count == 0;
+    while (runner->thread_count > runner->lost_count && clock_now() < deadline)
+        sync_cond_wait(&runner->done, &runner->lock, deadline);
+    bool all_back = runner->thread_count == 0;
     pthread_mutex_unlock(&runner->lock);
     if (!all_back)
         return false;
@@ -517,6 +586,8 @@ bool runner_destroy(struct runner *runner)
     pthread_cond_destroy(&runner->done);
     pthread_cond_destroy(&runner->watch);
     pthread_mutex_destroy(&runner->lock);
+    voice_cache_destroy(runner->voices);
+    recent_destroy(runner->recent);
     free(runner);
     return true;
 }

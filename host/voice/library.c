@@ -205,9 +205,6 @@ static int read_source(const struct voice_import *import, struct str *bytes, str
         result = reference_check_url(audio, err);
         return result == 0 ? reference_download(audio, &import->fetch, bytes, err) : result;
     }
-    if (strncasecmp(audio, "s3://", 5) == 0)
-        return err_set(err, ERR_UNSUPPORTED, NULL,
-                       "object keys are not read here: give a file, a URL or base64");
     if (reference_is_inline(audio))
         return reference_decode_base64(
             audio, import->inline_max ? import->inline_max : VOICE_REFERENCE_BYTES_MAX, bytes, err);

@@ -24,7 +24,8 @@ const char *const reference_extensions[] = {"wav", "flac", "mp3",  "ogg", "opus"
 
 bool reference_is_url(const char *text)
 {
-    return strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0;
+    return strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0 ||
+           strncmp(text, "s3://", 5) == 0;
 }
 
 size_t reference_url_host(const char *url, const char **host)
@@ -50,6 +51,11 @@ int reference_check_url(const char *url, struct err *err)
 int reference_download(const char *url, const struct voice_fetch *fetch, struct str *bytes,
                        struct err *err)
 {
+    if (strncmp(url, "s3://", 5) == 0)
+        return fetch->object ? fetch->object(url, fetch, bytes, err)
+                             : err_set(err, ERR_UNSUPPORTED, "voice",
+                                       "object keys are not read here: give a file, a URL or "
+                                       "base64");
     const struct http_fetch options = {
         .url = url,
         .bytes_max = fetch->bytes_max,

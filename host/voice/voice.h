@@ -46,11 +46,16 @@
 #define VOICE_LOCK_WAIT_S 30  /* for another process that writes to the library */
 
 /* How a URL is downloaded. */
+struct storage;
 struct voice_fetch {
     bool allow_private; /* also from addresses that are not public ones */
     double timeout_s;
     size_t bytes_max;
     const atomic_int *stop; /* not 0: gives up with ERR_CANCELLED; NULL: never */
+    /* Fetches "s3://BUCKET/KEY"; NULL: such URLs are not read here. `storage`: its own. */
+    int (*object)(const char *url, const struct voice_fetch *fetch, struct str *bytes,
+                  struct err *err);
+    struct storage *storage;
 };
 
 /* --- The library ------------------------------------------------------------------------------ */

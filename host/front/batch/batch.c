@@ -35,7 +35,9 @@ struct batch {
     struct store *store; /* NULL in a dry run, as the next two */
     struct journal *journal;
     struct runner *runner;
+    struct storage *storage; /* of voices and results that jobs name; NULL: none */
     struct progress *progress;
+    struct callback_sender *callbacks; /* NULL in a dry run */
     struct id_index
         *seen; /* "i" + id, "o" + output, "s" + its stem when it has subtitles -> line */
     char *base_dir;
@@ -71,9 +73,15 @@ static void take_result(struct result *result, void *arg)
 {
     struct batch *batch = arg;
     struct err err = {0};
+    struct callback *callback =
+        batch->callbacks ? callback_prepare_job(batch->callbacks, result) : NULL;
     if (batch->journal && journal_append(batch->journal, result, &err) != 0 &&
         !atomic_exchange(&batch->halt, 1))
         app_complain(&err);
+    if (batch->callbacks)
+        callback_release(batch->callbacks, callback);
+    if (batch->runner)
+        runner_remember(batch->runner, result);
     progress_count(batch->progress, result);
     if (result->err.code != ERR_NONE) {
         show_failure(batch, result);
@@ -90,8 +98,10 @@ static void refuse(struct batch *batch, const char *id, const struct job_record 
         strcmp(err->field, "id") != 0) /* a duplicate's id is another job's */
         journal_supersede(batch->journal, id);
     err_prefix(err, "%s", job_source_place(batch->source, record));
+    struct err ignored;
     struct result *result = result_refused(id, record->number, err);
     result->line = record->line;
+    job_caller_read(record->json, &result->caller, &ignored);
     take_result(result, batch);
 }
 
@@ -101,7 +111,10 @@ static void count_crashed(struct batch *batch, const struct job *job)
     struct err err = {0};
     err_set(&err, ERR_INTERNAL, NULL, "%s", JOB_CRASHED_MESSAGE);
     struct result *result = result_refused(job->id, 0, &err);
-    result->model_type = mem_copy_string(model_name(job->model));
+    result->model_type = job->model ? mem_copy_string(model_name(job->model)) : NULL;
+    job_caller_copy(&job->caller, &result->caller);
+    if (batch->callbacks)
+        callback_job_ended(batch->callbacks, result);
     progress_count(batch->progress, result);
     show_failure(batch, result);
     result_destroy(result);
@@ -150,7 +163,7 @@ static int make_job(struct batch *batch, const struct job_record *record, const 
     int result = ours ? check_new(batch, 'i', id, record, err) : 0;
     if (result == 0)
         result = job_parse(record->json, &context, job, err);
-    if (result == 0)
+    if (result == 0 && (*job)->text)
         result = check_new(batch, 'o', (*job)->output, record, err);
     if (result == 0 && (*job)->subtitles)
         result = check_subtitles_new(batch, *job, record, err);
@@ -161,12 +174,31 @@ static int make_job(struct batch *batch, const struct job_record *record, const 
     return result;
 }
 
+/* Waits until all that was submitted is answered; not for longer than a signal. */
+static void wait_for_all(struct batch *batch)
+{
+    enum { POLL_MS = 50 };
+    while (!app_signal && !runner_wait(batch->runner, clock_now() + POLL_MS * CLOCK_MS))
+        ;
+}
+
+/* What changes voices comes after the jobs that stand before it, and before those behind it. */
+static void submit(struct batch *batch, struct job *job, const struct job_record *record)
+{
+    bool is_barrier = job_changes_voices(job);
+    if (is_barrier)
+        wait_for_all(batch);
+    runner_submit(batch->runner, job, record->line, &app_signal);
+    if (is_barrier)
+        wait_for_all(batch);
+}
+
 /* Runs a job of ours unless an earlier run has; a dry run only counts it. */
 static void do_job(struct batch *batch, struct job *job, const struct job_record *record)
 {
     enum journal_state state = batch->journal ? journal_look(batch->journal, job) : JOURNAL_NEW;
     if (state == JOURNAL_NEW && batch->runner) {
-        runner_submit(batch->runner, job, record->line, &app_signal);
+        submit(batch, job, record);
         return;
     }
     if (state == JOURNAL_CRASHED)
@@ -330,6 +362,8 @@ static int open_store(struct batch *batch)
     struct err err = {0};
     int result = 0;
     if (!batch->arguments.dry_run)
+        result = storage_open(&batch->app.manifest->storage, &batch->storage, &err);
+    if (result == 0 && !batch->arguments.dry_run)
         result = store_open(batch->arguments.out, &batch->store, &err);
     if (result == 0 && batch->store)
         result = store_claim(batch->store, batch->shard.index, batch->shard.count, &err);
@@ -364,14 +398,16 @@ static int start_runner(struct batch *batch)
 {
     struct runner_options options = {
         .models = batch->app.models,
-        .host = &batch->app.manifest->host,
+        .manifest = batch->app.manifest,
         .log = &batch->app.log,
         .store = batch->store,
+        .storage = batch->storage,
         .stream_fd = -1,
         .concurrency = app_concurrency(&batch->app, batch->arguments.concurrency),
         .done = take_result,
         .arg = batch,
     };
+    batch->callbacks = app_callbacks(&batch->app);
     batch->runner = runner_create(&options);
     if (batch->runner)
         return 0;
@@ -425,9 +461,11 @@ static int finish(struct batch *batch, int exit_code)
     id_index_destroy(batch->seen);
     job_source_close(batch->source);
     bool all_back = !batch->runner || runner_destroy(batch->runner);
+    app_callbacks_end(&batch->app, batch->callbacks);
     store_close(batch->store);
     if (!all_back)
         _exit(exit_code); /* a plugin that hangs still uses the rest */
+    storage_close(batch->storage);
     progress_destroy(batch->progress);
     free(batch->base_dir);
     return app_close(&batch->app, exit_code);

@@ -138,10 +138,20 @@ static bool are_there(const struct journal *journal, const cJSON *names)
     return true;
 }
 
+/* An operation that is done and has left no file; what others say may be old by now. */
+static bool changed_voices(const struct entry *entry)
+{
+    const char *op = text_of(entry->json, "op");
+    return op && !json_get(entry->json, "audio") &&
+           (strcmp(op, job_op_names[OP_VOICE_CREATE]) == 0 ||
+            strcmp(op, job_op_names[OP_UPLOAD]) == 0 ||
+            strcmp(op, job_op_names[OP_VOICE_DELETE]) == 0);
+}
+
 /* Are the files that the line names still there, the audio byte for byte? */
 static bool is_intact(const struct journal *journal, const struct entry *entry)
 {
-    if (entry->crashed)
+    if (entry->crashed || changed_voices(entry))
         return true;
     const cJSON *audio = json_get(entry->json, "audio");
     const char *name = text_of(audio, "path"), *expected = text_of(audio, "sha256");

@@ -75,14 +75,14 @@ void progress_count(struct progress *progress, const struct result *result)
 void progress_valid(struct progress *progress, const struct model *model)
 {
     pthread_mutex_lock(&progress->lock);
-    tally_of(progress, model_name(model))->ok++;
+    tally_of(progress, model ? model_name(model) : NULL)->ok++;
     pthread_mutex_unlock(&progress->lock);
 }
 
 void progress_skip(struct progress *progress, const struct model *model)
 {
     pthread_mutex_lock(&progress->lock);
-    tally_of(progress, model_name(model))->skipped++;
+    tally_of(progress, model ? model_name(model) : NULL)->skipped++;
     pthread_mutex_unlock(&progress->lock);
 }
 

@@ -2,6 +2,7 @@
  * uploads keep no model waiting.
  */
 #include "front/worker/dispatch.h"
+#include "front/worker/legacy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,18 +18,20 @@ struct active {
     uint64_t ticket;
     struct stream *stream; /* NULL: none */
     cJSON *s3_config;      /* NULL: none */
+    char *key;             /* of its audio in storage */
+    cJSON *metadata;       /* kept with that; NULL: none */
+    enum job_response response;
+    struct legacy *legacy; /* of an older client; NULL */
 };
 
 struct dispatch {
     struct dispatch_options options;
-    struct s3_target storage; /* endpoint NULL: none */
+    struct storage *storage; /* NULL: none */
     struct runner *runner;
     atomic_int stop_uploads;
     pthread_mutex_t lock;
     struct active *actives; /* guarded by lock */
 };
-
-static const volatile sig_atomic_t never;
 
 void answer_destroy(struct answer *answer)
 {
@@ -82,26 +85,31 @@ static void abort_stream(struct dispatch *dispatch, uint64_t ticket)
 
 /* --- From a result to an answer ------------------------------------------------------------------------------ */
 
-/* ID.wav below a folder that nobody can guess. */
-static char *object_key(const struct result *result)
+/* What the job's audio will be called in storage; the caller's. NULL: it cannot be called anything. */
+static char *object_key(const struct dispatch *dispatch, const struct job *job, struct err *err)
 {
-    struct str name = {0};
-    for (const char *c = result->id; *c && name.len < 100; c++)
-        str_putc(&name, strchr("/\\?#%", *c) || (unsigned char)*c <= ' ' ? '_' : *c);
-    char *key =
-        str_format("%016llx%016llx/%.*s.%s", (unsigned long long)random_u64(),
-                   (unsigned long long)random_u64(), (int)utf8_cut(str_text(&name), name.len, 100),
-                   name.data && name.data[0] != '.' ? name.data : "audio",
-                   audio_format_names[result->audio.format]);
-    str_finish(&name);
-    return key;
+    struct str key = {0};
+    const char *const values[KEY_FIELD_COUNT] = {
+        [KEY_FIELD_JOB_ID] = job->id,
+        [KEY_FIELD_USER_ID] = job->user_id,
+        [KEY_FIELD_STORY_ID] = job->story_id,
+        [KEY_FIELD_VOICE] = job->has_voice ? job->voice.id : job->ask.voice,
+        [KEY_FIELD_LANGUAGE] = job->language,
+        [KEY_FIELD_MODEL_TYPE] = job->model ? model_name(job->model) : NULL,
+        [KEY_FIELD_EXT] = audio_format_names[job->spec.format],
+    };
+    const char *template = dispatch->options.app->manifest->storage.key_template;
+    if (storage_key(template, values, (int64_t)time(NULL), &key, err) != 0)
+        str_finish(&key);
+    return key.data;
 }
 
-/* The job's own storage, as the platform hands it over. ERR_INVALID when it is none. */
-static int read_s3_config(const struct dispatch *dispatch, const cJSON *config,
-                          struct s3_target *target, struct err *err)
+/* Opens the job's own storage, as the platform hands it over. ERR_INVALID when it is none. */
+static int open_s3_config(const struct dispatch *dispatch, const cJSON *config,
+                          struct storage **storage, struct err *err)
 {
     static const char *const names[] = {"endpointUrl", "bucketName", "accessId", "accessSecret"};
+    const struct manifest *manifest = dispatch->options.app->manifest;
     const char *values[4] = {NULL};
     for (size_t i = 0; i < 4; i++) {
         const cJSON *value = json_get(config, names[i]);
@@ -110,16 +118,16 @@ static int read_s3_config(const struct dispatch *dispatch, const cJSON *config,
                            json_kind(value));
         values[i] = value ? value->valuestring : NULL;
     }
-    *target = (struct s3_target){
+    const struct s3_target target = {
         .endpoint = values[0],
         .bucket = values[1],
         .access_key = values[2],
         .secret_key = values[3],
-        .path_style = dispatch->storage.path_style,
-        .presign_ttl_s = dispatch->storage.presign_ttl_s,
-        .public_only = !dispatch->options.app->manifest->host.fetch_private,
+        .path_style = manifest->storage.path_style,
+        .presign_ttl_s = manifest->storage.presign_ttl_s,
+        .public_only = !manifest->host.fetch_private,
     };
-    int code = s3_target_check(target, err);
+    int code = storage_open_s3(&target, storage, err);
     if (code != 0) {
         err_prefix(err, "%s", err->field);
         snprintf(err->field, sizeof(err->field), "s3Config");
@@ -127,46 +135,135 @@ static int read_s3_config(const struct dispatch *dispatch, const cJSON *config,
     return code;
 }
 
-static void upload(struct dispatch *dispatch, const struct s3_target *target, struct result *result)
+/* What is kept with the objects of a job: what its caller says of it, and what we know. */
+static cJSON *object_metadata(const struct job *job)
 {
-    struct str url = {0};
-    struct err err = {0};
-    char *key = object_key(result);
+    const struct {
+        const char *name, *value;
+    } known[] = {
+        {"job_id", job->id},         {"user_id", job->user_id},
+        {"story_id", job->story_id}, {"voice_id", job->has_voice ? job->voice.id : job->ask.voice},
+        {"language", job->language}, {"model_type", model_name(job->model)}};
+    cJSON *metadata = job->metadata ? cJSON_Duplicate(job->metadata, true) : cJSON_CreateObject();
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (known[i].value && !json_get(metadata, known[i].name))
+            cJSON_AddStringToObject(metadata, known[i].name, known[i].value);
+    return metadata;
+}
+
+struct upload {
+    struct dispatch *dispatch;
+    struct storage *storage;
+    const cJSON *metadata;
+    struct result *result; /* gets the warning when that cannot be kept */
+};
+
+static int upload_one(struct upload *upload, const char *key, const struct str *content, char **url,
+                      struct err *err)
+{
+    struct str text = {0};
+    struct storage_put put = {
+        .key = key,
+        .content_type = storage_content_type(key),
+        .data = str_text(content),
+        .len = content->len,
+        .metadata = upload->metadata,
+        .stop = &upload->dispatch->stop_uploads,
+    };
+    int code = storage_put(upload->storage, &put, err);
+    if (code != 0 && put.metadata && strcmp(err->field, "metadata") == 0) {
+        text_list_add(&upload->result->warnings,
+                      str_format("metadata is not kept in the storage: %s", err->message));
+        put.metadata = upload->metadata = NULL;
+        code = storage_put(upload->storage, &put, err);
+    }
+    if (code == 0)
+        code = storage_url(upload->storage, key, &text, err);
+    *url = code == 0 ? str_take(&text) : NULL;
+    str_finish(&text);
+    return code;
+}
+
+/* Subtitles first: who can see the audio sees all of it. */
+static void upload_all(struct dispatch *dispatch, struct storage *storage,
+                       const struct active *active, struct result *result)
+{
+    struct upload upload = {dispatch, storage, active->metadata, result};
+    struct err err = {0}; /* has something too when a later attempt went well */
     int64_t begun = clock_now();
-    int code = s3_put(target, key, audio_content_type(result->audio.format), result->data.data,
-                      result->data.len, &dispatch->stop_uploads, &err);
+    int code = 0;
+    for (unsigned i = 0; i < SUBTITLE_FORMAT_COUNT && code == 0; i++) {
+        char *text = result->subtitle_texts[i];
+        if (!text)
+            continue;
+        char *name = result_subtitle_name(active->key, (enum subtitle_format)i);
+        const struct str content = {text, strlen(text), 0};
+        code = upload_one(&upload, name, &content, &result->subtitle_urls[i], &err);
+        free(name);
+        free(text);
+        result->subtitle_texts[i] = NULL;
+    }
     if (code == 0)
-        code = s3_url(target, key, (int64_t)time(NULL), &url, &err);
+        code = upload_one(&upload, active->key, &result->data, &result->url, &err);
     if (code == 0)
-        result->url = str_take(&url);
+        result->key = mem_copy_string(active->key);
     else
         result->err = err;
     result->ms.store += (double)(clock_now() - begun) / CLOCK_MS;
-    str_finish(&url);
-    free(key);
 }
 
-/* The audio becomes a part of the answer; or goes to the job's own storage, or, when it is too large, to ours. */
-static void place_audio(struct dispatch *dispatch, const cJSON *s3_config, struct result *result)
+static void upload_to_s3_config(struct dispatch *dispatch, const struct active *active,
+                                struct result *result)
+{
+    struct storage *storage = NULL;
+    if (open_s3_config(dispatch, active->s3_config, &storage, &result->err) == 0)
+        upload_all(dispatch, storage, active, result);
+    storage_close(storage);
+    free(result->key); /* of a bucket that we do not keep */
+    result->key = NULL;
+}
+
+/* A callback has no audio, only where it is. */
+static bool is_called_back(const struct dispatch *dispatch, const struct result *result)
+{
+    char *url =
+        dispatch->options.callbacks && dispatch->storage
+            ? callback_url_for(&dispatch->options.app->manifest->callbacks, &result->caller, false)
+            : NULL;
+    free(url);
+    return url != NULL;
+}
+
+/* The audio becomes a part of the answer; or goes to the job's own storage, or, when it is too large or asked for, to
+ * ours. */
+static void place_audio(struct dispatch *dispatch, const struct active *active,
+                        struct result *result)
 {
     size_t inline_max = (size_t)dispatch->options.app->manifest->worker.inline_chars_max;
     size_t chars = (result->data.len + 2) / 3 * 4;
-    struct s3_target target = dispatch->storage;
+    bool older_wants_url =
+        active->legacy && legacy_prefers_url(active->legacy) && dispatch->storage;
+    bool wants_url =
+        active->response == RESPONSE_URL || (active->response == RESPONSE_AUTO && older_wants_url);
     struct err err = result->err;
-    if (err.code == ERR_TOO_LARGE)
+    if (err.code == ERR_TOO_LARGE && !err.field[0])
         err_set(
             &result->err, ERR_TOO_LARGE, NULL,
             "%s (worker.audio_mb_max, and worker.inline_chars_max where there is no storage): ask "
             "for a smaller format such as mp3 or opus, or a shorter text",
             err.message);
-    if (err.code != ERR_NONE)
+    if (err.code != ERR_NONE || !result->data.len)
         return;
-    if (s3_config && read_s3_config(dispatch, s3_config, &target, &result->err) == 0)
-        upload(dispatch, &target, result);
-    else if (!s3_config && chars > inline_max)
-        upload(dispatch, &target, result);
-    else if (!s3_config)
-        str_append_base64(&result->base64, result->data.data, result->data.len);
+    if (active->s3_config) {
+        upload_to_s3_config(dispatch, active, result);
+    } else if (wants_url || (active->response == RESPONSE_AUTO && chars > inline_max)) {
+        upload_all(dispatch, dispatch->storage, active, result);
+    } else {
+        if (active->response == RESPONSE_AUTO && is_called_back(dispatch, result))
+            upload_all(dispatch, dispatch->storage, active, result);
+        if (result->err.code == ERR_NONE)
+            str_append_base64(&result->base64, result->data.data, result->data.len);
+    }
     str_finish(&result->data);
 }
 
@@ -218,15 +315,23 @@ static void answer_result(struct dispatch *dispatch, uint64_t ticket, bool is_st
     if (answer->stream) {
         finish_stream(dispatch, answer->stream, result, &answer->body);
     } else {
-        place_audio(dispatch, active.s3_config, result);
-        reply_final(options->reply, result, answer->refresh, &answer->body);
+        place_audio(dispatch, &active, result);
+        reply_final(options->reply, active.legacy, result, answer->refresh, &answer->body);
     }
     answer->code = result->err.code;
+    runner_remember(dispatch->runner, result);
     metrics_job_ends(options->metrics, result);
     log_result(&options->app->log, result);
+    struct callback *callback =
+        options->callbacks ? callback_prepare_job(options->callbacks, result) : NULL;
     cJSON_Delete(active.s3_config);
+    cJSON_Delete(active.metadata);
+    free(active.key);
+    legacy_destroy(active.legacy);
     result_destroy(result);
     options->answered(answer, options->arg);
+    if (callback)
+        callback_release(options->callbacks, callback);
 }
 
 static void take_result(struct result *result, void *arg)
@@ -266,40 +371,71 @@ static struct stream *make_stream(struct dispatch *dispatch, uint64_t ticket)
     return stream_create(&options);
 }
 
-/* Without storage there is no use for more than the answer can hold. */
-static size_t memory_max(const struct dispatch *dispatch, bool has_storage)
+/* Without storage, and where the caller wants it inline, there is no use for more than the answer can hold. */
+static size_t memory_max(const struct dispatch *dispatch, const struct active *active)
 {
     const struct manifest_worker *worker = &dispatch->options.app->manifest->worker;
+    bool can_upload =
+        active->s3_config || (dispatch->storage && active->response != RESPONSE_INLINE);
     size_t storable = (size_t)worker->audio_mb_max << 20;
     size_t answerable = (size_t)worker->inline_chars_max / 4 * 3;
-    return has_storage || storable < answerable ? storable : answerable;
+    return can_upload || storable < answerable ? storable : answerable;
+}
+
+/* The job, and what its answer will need. */
+static int prepare(struct dispatch *dispatch, const struct submission *submission,
+                   struct active *active, struct job **job, struct err *err)
+{
+    int code = make_job(dispatch, submission, job, err);
+    if (code != 0)
+        return code;
+    bool has_own = cJSON_IsObject(submission->s3_config);
+    if ((*job)->response == RESPONSE_URL && !dispatch->storage && !has_own)
+        return err_set(err, ERR_UNSUPPORTED, "response",
+                       "unsupported: there is no storage (the manifest's `storage`)");
+    active->response = (*job)->response;
+    if ((*job)->text)
+        active->key = object_key(dispatch, *job, err);
+    if ((*job)->text && !active->key)
+        return err->code;
+    if ((*job)->text)
+        active->metadata = object_metadata(*job);
+    if (has_own)
+        active->s3_config = cJSON_Duplicate(submission->s3_config, true);
+    if ((*job)->stream)
+        active->stream = make_stream(dispatch, submission->ticket);
+    (*job)->ticket = submission->ticket;
+    (*job)->writer = active->stream ? stream_writer(active->stream) : NULL;
+    (*job)->memory_max = memory_max(dispatch, active);
+    return 0;
 }
 
 void dispatch_submit(struct dispatch *dispatch, const struct submission *submission)
 {
     struct job *job = NULL;
+    struct active active = {.ticket = submission->ticket};
     struct err err = {0};
     metrics_job_begins(dispatch->options.metrics);
-    if (make_job(dispatch, submission, &job, &err) != 0) {
+    if (dispatch->options.app->manifest->worker.legacy_fields)
+        active.legacy = legacy_recognise(submission->input);
+    int code = prepare(dispatch, submission, &active, &job, &err);
+    if (code == 0 && active.legacy)
+        code = legacy_check(active.legacy, &err);
+    active_add(dispatch, &active);
+    if (code != 0) {
         bool is_stream = cJSON_IsObject(submission->input) &&
                          cJSON_IsTrue(json_get(submission->input, "stream"));
-        answer_result(dispatch, submission->ticket, is_stream,
-                      result_refused(submission->id, 0, &err));
+        struct result *refused = result_refused(submission->id, 0, &err);
+        struct err ignored;
+        job_caller_read(submission->input, &refused->caller, &ignored);
+        job_destroy(job);
+        answer_result(dispatch, submission->ticket, is_stream, refused);
         return;
     }
-    struct active active = {.ticket = submission->ticket};
-    bool has_storage = dispatch->storage.endpoint || cJSON_IsObject(submission->s3_config);
-    if (job->stream)
-        active.stream = make_stream(dispatch, submission->ticket);
-    if (cJSON_IsObject(submission->s3_config))
-        active.s3_config = cJSON_Duplicate(submission->s3_config, true);
-    job->ticket = submission->ticket;
-    job->writer = active.stream ? stream_writer(active.stream) : NULL;
-    job->memory_max = memory_max(dispatch, has_storage);
     LOG_EVENT(&dispatch->options.app->log, LOG_DEBUG, "worker", "job accepted",
-              LOG_TEXT("job", job->id), LOG_TEXT("model", model_name(job->model)));
-    active_add(dispatch, &active);
-    runner_submit(dispatch->runner, job, 0, &never);
+              LOG_TEXT("job", job->id),
+              LOG_TEXT("model", job->model ? model_name(job->model) : ""));
+    runner_submit(dispatch->runner, job, 0, NULL);
 }
 
 void dispatch_cancel(struct dispatch *dispatch, uint64_t ticket)
@@ -315,31 +451,17 @@ double dispatch_progress(struct dispatch *dispatch, uint64_t ticket)
 
 /* --- Life ---------------------------------------------------------------------------------------------------- */
 
-struct s3_target dispatch_storage(const struct manifest_storage *storage)
-{
-    return (struct s3_target){
-        .endpoint = storage->endpoint,
-        .bucket = storage->bucket,
-        .region = storage->region,
-        .access_key = storage->access_key,
-        .secret_key = storage->secret_key,
-        .session_token = storage->session_token,
-        .prefix = storage->prefix,
-        .path_style = storage->path_style,
-        .presign_ttl_s = storage->presign_ttl_s,
-    };
-}
-
 struct dispatch *dispatch_create(const struct dispatch_options *options)
 {
     const struct manifest *manifest = options->app->manifest;
     struct dispatch *dispatch = mem_alloc(sizeof(*dispatch));
     dispatch->options = *options;
-    dispatch->storage = dispatch_storage(&manifest->storage);
+    dispatch->storage = options->storage;
     pthread_mutex_init(&dispatch->lock, NULL);
     struct runner_options runner = {
         .models = options->app->models,
-        .host = &manifest->host,
+        .manifest = manifest,
+        .storage = options->storage,
         .log = &options->app->log,
         .stream_fd = -1,
         .concurrency = options->concurrency,

@@ -28,7 +28,9 @@ struct dispatch_options {
     struct app *app;
     const struct reply_context *reply;
     struct metrics *metrics;
-    uint32_t concurrency; /* jobs at the same time */
+    uint32_t concurrency;              /* jobs at the same time */
+    struct callback_sender *callbacks; /* NULL: nobody is called back */
+    struct storage *storage; /* where audio goes that is too large for an answer; NULL: nowhere */
     /* Takes the answer of a job, exactly once for every job submitted; from a thread of the runner, or inside
      * dispatch_submit and dispatch_cancel. */
     void (*answered)(struct answer *answer, void *arg);
@@ -36,9 +38,6 @@ struct dispatch_options {
     void (*chunk_ready)(struct stream *stream, uint64_t ticket, void *arg);
     void *arg;
 };
-
-/* Where audio goes that is too large for an answer, unless the job brings its own; endpoint NULL: nowhere. Borrows. */
-struct s3_target dispatch_storage(const struct manifest_storage *storage);
 
 /* NULL when no thread could be started. `options` is copied, what it points to borrowed. */
 struct dispatch *dispatch_create(const struct dispatch_options *options);

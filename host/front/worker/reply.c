@@ -154,11 +154,23 @@ static void put_report(const struct reply_context *context, const struct err *er
     str_finish(&report);
 }
 
-/* What follows the output, and the end of the body. */
-static void put_end(const struct reply_context *context, const struct result *result, bool refresh,
-                    size_t text_max, struct str *body)
+/* In the place of the report: the text alone that an older client looks for. */
+static void put_legacy_error(const struct legacy *legacy, const struct err *err, size_t text_max,
+                             struct str *body)
 {
-    if (result->err.code != ERR_NONE)
+    struct str text = {0};
+    legacy_error(legacy, err, &text);
+    put_clipped(body, "error", str_text(&text), text_max);
+    str_finish(&text);
+}
+
+/* What follows the output, and the end of the body. */
+static void put_end(const struct reply_context *context, const struct legacy *legacy,
+                    const struct result *result, bool refresh, size_t text_max, struct str *body)
+{
+    if (result->err.code != ERR_NONE && legacy)
+        put_legacy_error(legacy, &result->err, text_max, body);
+    else if (result->err.code != ERR_NONE)
         put_report(context, &result->err, result, text_max, body);
     if (refresh) {
         put_key(body, "stopPod");
@@ -195,7 +207,7 @@ static void put_error_fields(const struct err *err, struct str *out)
 /* What older clients look for, but for the audio. */
 static void put_legacy_fields(const struct result *result, struct str *out)
 {
-    if (result->err.code == ERR_NONE) {
+    if (result->err.code == ERR_NONE && (result->op == OP_TTS || result->audio.frames)) {
         if (result->url)
             put_text(out, "audio_url", result->url);
         put_key(out, "duration");
@@ -203,14 +215,15 @@ static void put_legacy_fields(const struct result *result, struct str *out)
         put_key(out, "sample_rate");
         str_printf(out, "%u", (unsigned)result->audio.sample_rate);
     }
-    if (result->id)
+    if (result->id && !json_get(result->answer, "job_id"))
         put_text(out, "job_id", result->id);
 }
 
 /* Writes the body from `begin` on; `copy`: with the audio a second time. False when it is too
  * long; it is not whole then if the copy is to blame. */
-static bool write_final(const struct reply_context *context, const struct result *result, bool copy,
-                        bool refresh, size_t begin, struct str *body)
+static bool write_final(const struct reply_context *context, const struct legacy *legacy,
+                        const struct result *result, bool copy, bool refresh, size_t begin,
+                        struct str *body)
 {
     static const char around_copy[] = ",\"audio_base64\":\"\"},\"stopPod\":true}";
     size_t size_max = (size_t)context->manifest->body_bytes_max;
@@ -219,26 +232,34 @@ static bool write_final(const struct reply_context *context, const struct result
     result_write_members(result, body);
     if (context->manifest->legacy_fields)
         put_legacy_fields(result, body);
+    if (legacy)
+        legacy_write(legacy, result, body);
     put_error_fields(&result->err, body);
     if (copy) {
         if (body->len - begin + result->base64.len + sizeof(around_copy) > size_max)
             return false;
-        put_base64(body, "audio_base64", &result->base64);
+        put_base64(body, legacy_audio_member(legacy), &result->base64);
     }
     str_putc(body, '}');
-    put_end(context, result, refresh, REPORT_TEXT_MAX, body);
+    put_end(context, legacy, result, refresh, REPORT_TEXT_MAX, body);
     return body->len - begin <= size_max;
 }
 
 /* A result that cannot be sent becomes a failure that can. */
 static void refuse_size(const struct reply_context *context, struct result *result, size_t size)
 {
+    bool is_speech = result->op == OP_TTS;
     if (result->err.code == ERR_NONE)
         err_set(&result->err, ERR_TOO_LARGE, NULL,
                 "the reply would be %zu bytes, and at most %lld may be sent "
-                "(worker.body_bytes_max): ask for mp3 or opus, a shorter text or fewer "
-                "timestamps, or set up `storage` with a lower worker.inline_chars_max",
-                size, (long long)context->manifest->body_bytes_max);
+                "(worker.body_bytes_max): %s",
+                size, (long long)context->manifest->body_bytes_max,
+                is_speech ? "ask for mp3 or opus, a shorter text or fewer timestamps, or set up "
+                            "`storage` with a lower worker.inline_chars_max"
+                          : "ask for a page with `limit`, or for a URL with `response`");
+    result->status = NULL;
+    cJSON_Delete(result->answer);
+    result->answer = NULL;
     str_finish(&result->data);
     str_finish(&result->base64);
     for (size_t i = 0; i < result->word_count; i++)
@@ -254,38 +275,41 @@ static void refuse_size(const struct reply_context *context, struct result *resu
 
 /* The body that a failure has without its output, when even that is too long; for ids, warnings
  * and limits out of the ordinary. */
-static void write_bare_failure(const struct reply_context *context, const struct result *result,
-                               bool refresh, size_t begin, struct str *body)
+static void write_bare_failure(const struct reply_context *context, const struct legacy *legacy,
+                               const struct result *result, bool refresh, size_t begin,
+                               struct str *body)
 {
     for (size_t text_max = REPORT_TEXT_MAX;; text_max = REPORT_TEXT_MIN) {
         cut_to(body, begin);
         str_putc(body, '{');
-        put_end(context, result, refresh, text_max, body);
+        put_end(context, legacy, result, refresh, text_max, body);
         if (body->len - begin <= (size_t)context->manifest->body_bytes_max ||
             text_max == REPORT_TEXT_MIN)
             return;
     }
 }
 
-void reply_final(const struct reply_context *context, struct result *result, bool refresh,
-                 struct str *body)
+void reply_final(const struct reply_context *context, const struct legacy *legacy,
+                 struct result *result, bool refresh, struct str *body)
 {
     size_t begin = body->len;
+    if (legacy)
+        legacy_prepare(legacy, result);
     bool copy =
         context->manifest->legacy_fields && result->err.code == ERR_NONE && result->base64.len > 0;
-    if (write_final(context, result, copy, refresh, begin, body))
+    if (write_final(context, legacy, result, copy, refresh, begin, body))
         return;
     if (copy) {
         text_list_add(&result->warnings,
                       str_format("audio_base64 is left out, since with it the reply would be over "
                                  "%lld bytes (worker.body_bytes_max): the audio is in audio.base64",
                                  (long long)context->manifest->body_bytes_max));
-        if (write_final(context, result, false, refresh, begin, body))
+        if (write_final(context, legacy, result, false, refresh, begin, body))
             return;
     }
     refuse_size(context, result, body->len - begin);
-    if (!write_final(context, result, false, refresh, begin, body))
-        write_bare_failure(context, result, refresh, begin, body);
+    if (!write_final(context, legacy, result, false, refresh, begin, body))
+        write_bare_failure(context, legacy, result, refresh, begin, body);
 }
 
 /* --- Streams and progress --------------------------------------------------------------------- */
@@ -333,7 +357,7 @@ void reply_final_stream(const struct reply_context *context, const struct result
         if (chunks && attempt == 0)
             str_append(body, str_text(chunks), chunks->len);
         str_putc(body, ']');
-        put_end(context, result, refresh, text_max[attempt], body);
+        put_end(context, NULL, result, refresh, text_max[attempt], body);
         if (body->len - begin <= (size_t)context->manifest->body_bytes_max)
             return;
     }

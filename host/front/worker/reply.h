@@ -5,6 +5,7 @@
 #ifndef WORKER_REPLY_H
 #define WORKER_REPLY_H
 
+#include "front/worker/legacy.h"
 #include "job/job.h"
 #include "manifest/manifest.h"
 
@@ -19,13 +20,15 @@ struct reply_context {
  *   {"output":{...}}                    all well; the members of result_write, and with legacy_fields those of older clients:
  *                                       audio_base64, audio_url, duration, sample_rate, job_id
  *   {"output":{...},"error":"{...}"}    failed: the report below, as a string; output as well, with error_code, error_field
+ *   ...,"error":"text"                  failed, of an older client: what it calls the failure, alone
  *   ...,"stopPod":true                  `refresh`: the platform should replace this worker
  *
  * audio_base64, a second copy, is left out with a warning where the body would be over body_bytes_max. What is over it even
  * so becomes a failure with ERR_TOO_LARGE, whose output is left out if it, too, is over it: no body is ever longer. `result`
- * may get that warning or error; it loses its audio, words and subtitle texts with the latter. */
-void reply_final(const struct reply_context *context, struct result *result, bool refresh,
-                 struct str *body);
+ * may get that warning or error; it loses its audio, words, subtitle texts and what its operation had to say with the latter. `legacy`: the client, which
+ * gets its members too; NULL: none that we know. */
+void reply_final(const struct reply_context *context, const struct legacy *legacy,
+                 struct result *result, bool refresh, struct str *body);
 /* The last chunk of a stream, a JSON value: the result's object (`audio` has no base64), and on failure error_code,
  * error_field. Words and subtitle texts are left out, with a warning, where it would be over 900,000 bytes. */
 void reply_stream_last(const struct reply_context *context, const struct result *result,

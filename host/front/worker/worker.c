@@ -26,6 +26,8 @@ struct worker {
     struct worker_settings settings;
     struct reply_context reply;
     struct metrics *metrics;
+    struct storage *storage; /* NULL: none */
+    struct callback_sender *callbacks;
     struct health *health;
     atomic_int stopping;
     int stdout_fd;
@@ -51,11 +53,23 @@ static bool set_log_level(struct worker *worker)
     return !wanted;
 }
 
-static int check_storage(const struct manifest_storage *storage)
+static bool serves_queue(const struct worker *worker)
 {
+    return worker->settings.take_url && !worker->settings.realtime_port &&
+           !worker->arguments.serve_api && !worker->arguments.test_input;
+}
+
+static int open_storage(struct worker *worker)
+{
+    const struct manifest_storage *manifest = &worker->app.manifest->storage;
     struct err err = {0};
-    struct s3_target target = dispatch_storage(storage);
-    if (!target.endpoint || s3_target_check(&target, &err) == 0)
+    int result = 0;
+    if (manifest->type == STORAGE_FILE && !manifest->public_base_url && serves_queue(worker))
+        result = err_set(&err, ERR_INVALID, "storage.public_base_url",
+                         "is missing: who asked cannot reach a file on this worker");
+    if (result == 0)
+        result = storage_open(manifest, &worker->storage, &err);
+    if (result == 0)
         return 0;
     app_complain(&err);
     return EXIT_WRONG_USE;
@@ -82,7 +96,7 @@ static int prepare(struct worker *worker)
         return EXIT_WRONG_USE;
     }
     str_finish(&report);
-    exit_code = check_storage(&worker->app.manifest->storage);
+    exit_code = open_storage(worker);
     if (exit_code == 0)
         exit_code = app_open_models(&worker->app);
     return exit_code;
@@ -165,6 +179,8 @@ static int run(struct worker *worker)
         .reply = &worker->reply,
         .metrics = worker->metrics,
         .concurrency = app_concurrency(&worker->app, arguments->concurrency),
+        .callbacks = worker->callbacks,
+        .storage = worker->storage,
     };
     if (arguments->serve_api || realtime) {
         struct local_api_options api = {
@@ -263,12 +279,15 @@ int verb_worker(int argc, char **argv)
         worker.metrics = metrics_create(worker.app.models);
         worker.reply = (struct reply_context){&worker.app.manifest->worker,
                                               worker.settings.hostname, worker.settings.report_id};
+        worker.callbacks = app_callbacks(&worker.app);
         exit_code = start_health(&worker);
     }
     if (exit_code == 0)
         exit_code = run(&worker);
     health_stop(worker.health);
+    app_callbacks_end(&worker.app, worker.callbacks);
     exit_code = app_close(&worker.app, exit_code);
+    storage_close(worker.storage);
     metrics_destroy(worker.metrics);
     settings_finish(&worker.settings);
     return exit_code;

@@ -98,7 +98,7 @@ static cJSON *final_of(const struct manifest_worker *worker, struct result *resu
     struct reply_context context = context_of(worker);
     struct str body = {0};
     str_puts(&body, "#"); /* what was there stays */
-    reply_final(&context, result, refresh, &body);
+    reply_final(&context, NULL, result, refresh, &body);
     assert_int_equal(body.data[0], '#');
     assert_true(body.len - 1 <= (size_t)worker->body_bytes_max);
     struct str appended = {body.data + 1, body.len - 1, body.cap};
@@ -237,7 +237,7 @@ static void second_copy_is_left_out_exactly_when_it_does_not_fit(void **state)
     struct result *result = make_result(AUDIO);
     struct str body = {0};
     (void)state;
-    reply_final(&context, result, true, &body);
+    reply_final(&context, NULL, result, true, &body);
     worker.body_bytes_max = (int64_t)body.len + 1; /* the estimate may be one byte off, not more */
     cJSON *json = final_of(&worker, result, true);
     assert_int_equal(strlen(text_of(json_get(json, "output"), "audio_base64")), AUDIO);
@@ -330,7 +330,7 @@ static void no_failure_is_over_the_least_limit(void **state)
     result->model_type = mem_copy_string(control);
     text_list_add(&result->warnings, mem_copy_string(control));
     worker.runpod_version = control;
-    reply_final(&context, result, true, &bodies[0]);
+    reply_final(&context, NULL, result, true, &bodies[0]);
     reply_final_stream(&context, result, NULL, true, &bodies[1]);
     reply_failure(&context, &err, &bodies[2]);
     for (int i = 0; i < 3; i++) {
@@ -356,7 +356,7 @@ static void ten_megabytes_are_written_fast(void **state)
     struct str body = {0};
     (void)state;
     int64_t begun = clock_now();
-    reply_final(&context, result, false, &body);
+    reply_final(&context, NULL, result, false, &body);
     assert_true(clock_now() - begun < CLOCK_S / 2); /* some ms; formatting by bytes takes seconds */
     assert_true(body.len > 16000000 && body.len <= 18000000);
     str_finish(&body);
@@ -391,10 +391,10 @@ static void no_text_makes_a_body_invalid(void **state)
             str_clear(&body);
             switch (which) {
             case 0:
-                reply_final(&context, bad, false, &body);
+                reply_final(&context, NULL, bad, false, &body);
                 break;
             case 1:
-                reply_final(&context, good, false, &body);
+                reply_final(&context, NULL, good, false, &body);
                 break;
             case 2:
                 reply_stream_last(&context, bad, &body);

@@ -35,7 +35,7 @@ static void run_open(struct run *run, const char *models, const char *host, uint
     free(out);
     struct runner_options options = {
         .models = run->f.models,
-        .host = &run->f.manifest->host,
+        .manifest = run->f.manifest,
         .log = &run->f.log,
         .store = run->store,
         .stream_fd = -1,
@@ -280,7 +280,7 @@ static void audio_stays_in_memory_without_a_store(void **state)
     assert_true(runner_destroy(run.runner));
     struct runner_options options = {
         .models = run.f.models,
-        .host = &run.f.manifest->host,
+        .manifest = run.f.manifest,
         .log = &run.f.log,
         .stream_fd = -1,
         .concurrency = 1,

@@ -74,7 +74,8 @@ static void what_may_not_be_reached_is_not(void **state)
     atomic_int stop = 1;
     struct voice_fetch fetch = {.timeout_s = 30, .bytes_max = 1 << 20};
     open_voice("/voice.wav?secret", &fetch, ERR_INVALID, "not a public one");
-    fetch = (struct voice_fetch){true, 30, 1 << 20, &stop};
+    fetch = (struct voice_fetch){
+        .allow_private = true, .timeout_s = 30, .bytes_max = 1 << 20, .stop = &stop};
     open_voice("/hang", &fetch, ERR_CANCELLED, "cancelled");
 }
 

@@ -1,0 +1,599 @@
+"""What jobs ask for beside speech, through a batch, a worker and the local API alike: voices of the library, stored results,
+what the host knows and can do; how results are handed over; and requests of older clients with the answers that they expect.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import tarfile
+import urllib.request
+
+from common import BUILD, run
+from s3_server import S3Server
+from test_voices import wav
+from test_worker_local import ApiCase
+from worker_common import TIMEOUT_S
+
+SHORT, LONG = {"duration_ms": 10}, {"duration_ms": 500}  # 524 and 24,044 bytes of wav
+LOW, HIGH = (base64.b64encode(wav(hz)).decode() for hz in (150, 600))
+TEMPLATE = str(BUILD / "tests" / "conformance" / "conformance_template.so")  # reports no word times
+ROOMY = {"inline_chars_max": 1000000}
+FIXED_KEYS = "results/{user_id}/{job_id}.{ext}"
+
+
+class OperationCase(ApiCase):
+    FRONTS = ("batch", "worker", "api")
+
+    def begin(self, front, storage=None, worker=None, models=(), **top):
+        """Makes self.ask_one(job) answer through a front end; each has a library of its own."""
+        self.home = f"{front}-{len(list(self.dir.iterdir()))}"
+        self.library = self.dir / self.home / "voices"
+        top = {"paths": {"voices": str(self.library), "cache": str(self.dir / self.home / "cache")},
+               "host": {"log_level": "debug", "fetch_private": True}, **top}
+        if storage:
+            top["storage"] = storage
+        top["worker"] = {"inline_chars_max": 20000, **(worker or {})}
+        models = models or ({"model_type": "tone", "aliases": ["beep"]},)
+        self.outs = 0
+        if front == "batch":
+            manifest = self.manifest(*models, **top)
+            self.ask_many = lambda *jobs: self.ask_batch(manifest, jobs)
+        elif front == "worker":
+            plane = self.start_plane(hold_s=5)
+            self.start_worker(plane, *models, **top)
+            self.ask_many = lambda *jobs: [self.final(plane.wait(plane.submit({"input": job}), TIMEOUT_S).final)
+                                           for job in jobs]
+        else:
+            self.serve(*models, **top)
+            self.ask_many = lambda *jobs: [self.final(self.post("/runsync", {"input": job})) for job in jobs]
+
+    def ask_batch(self, manifest, jobs):
+        self.outs += 1
+        self.out = self.dir / self.home / f"out{self.outs}"
+        jobs = [{"id": f"j{i}", **job} for i, job in enumerate(jobs)]
+        done = run("batch", "--manifest", manifest, "--jobs", self.jobs(*jobs), "--out", self.out, "--concurrency", "1")
+        self.assertIn(done.returncode, (0, 1), done.stderr)
+        results = self.by_id(self.out)
+        return [results[job["id"]] for job in jobs]
+
+    def final(self, body):
+        """The output; of a failure, also what the body says."""
+        self.error = body.get("error")
+        output = body.get("output") or {}
+        if self.error and not output:  # the local API shows the text alone
+            try:
+                report = json.loads(self.error)
+                output = {"status": "error", "error": {"code": report["error_code"], "message": report["error_message"],
+                                                       "field": report.get("error_field")}}
+            except ValueError:
+                output = {"status": "error", "error": {"message": self.error}}
+        return output
+
+    def one(self, **job):
+        answer, = self.ask_many(job)
+        return answer
+
+    def good(self, **job):
+        answer = self.one(**job)
+        self.assertNotEqual(answer["status"], "error", answer)
+        return answer
+
+    def bad(self, code, *words, **job):
+        answer = self.one(**job)
+        self.assertEqual((answer["status"], answer["error"].get("code")), ("error", code), answer)
+        for word in words:
+            self.assertIn(word, answer["error"]["message"])
+        self.assertNotIn("audio", answer)
+        return answer["error"]
+
+    def content(self, file):
+        """The bytes of a `file` or an `audio`, wherever they are."""
+        if "path" in file:
+            return (self.out / file["path"]).read_bytes()
+        if "url" in file:
+            with urllib.request.urlopen(file["url"], timeout=TIMEOUT_S) as answer:
+                return answer.read()
+        return base64.b64decode(file["base64"], validate=True)
+
+    def fronts(self, **options):
+        """One front end after the other."""
+        for front in self.FRONTS:
+            self.begin(front, **options)
+            yield front
+            self.end()
+
+    def end(self):
+        for worker in self.workers:
+            if worker.process.returncode is None:
+                worker.stop()
+
+    def bucket(self, server, **more):
+        return {"endpoint": server.endpoint, "bucket": server.bucket, "access_key": server.access_key,
+                "secret_key": server.secret_key, **more}
+
+
+class Voices(OperationCase):
+    def test_voice_comes_is_listed_speaks_travels_and_goes(self):
+        for _ in self.fronts(worker=ROOMY):
+            made = self.good(op="voice_create", name="Anna B", voice="anna", audio=LOW, voice_text="What she says.",
+                             language="en", consent="given", metadata={"kids": False}, options=SHORT)
+            self.assertEqual((made["op"], made["voice"]["id"], made["voice"]["name"]), ("voice_create", "anna", "Anna B"))
+            self.assertEqual((made["voice"]["transcript"], made["voice"]["consent"]), ("What she says.", "given"))
+            self.assertEqual((made["metadata"], made["voice"]["metadata"]), ({"kids": False}, {"kids": False}))
+            self.assertNotIn("audio", made, "no sample was asked for")
+            self.assertEqual(made["profile"]["plugin"], "tone")
+            self.assertEqual(len(list((self.library / "anna" / "profiles").glob("*.bin"))), 1)
+            self.assertEqual(made["timings_ms"]["total"] > 0, True)
+            self.good(op="upload", name="Bob", audio=HIGH)
+            listed = self.good(op="voice_list")
+            self.assertEqual(([v["id"] for v in listed["voices"]], listed["count"], listed["next"]),
+                             (["Bob", "anna"], 2, None))
+            by_name, by_profile, bob = self.ask_many(
+                {"text": "Hi", "seed": 1, "voice": "anna"},
+                {"text": "Hi", "seed": 1, "voice": {"id": "x", "profile": made["profile"]["base64"]}},
+                {"text": "Hi", "seed": 1, "voice": "Bob"})
+            self.assertEqual(by_name["audio"]["sha256"], by_profile["audio"]["sha256"])
+            self.assertNotEqual(by_name["audio"]["sha256"], bob["audio"]["sha256"], "FM-72: the voice is used")
+            file = self.good(op="voice_export", voice="anna")["file"]
+            packed = self.content(file)
+            self.assertEqual((file["filename"], file["bytes"]), ("anna.tar", len(packed)))
+            with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+                self.assertEqual(tar.getnames()[0], "manifest.json")
+            self.assertEqual(self.good(op="voice_delete", voice="anna")["voice"]["id"], "anna")
+            self.assertFalse((self.library / "anna").exists())
+            self.bad("voice_not_found", op="voice_delete", voice="anna")
+            self.bad("voice_not_found", op="voice_export", voice="anna")
+            self.bad("voice_not_found", text="Hi", voice="anna")
+
+    def test_sample_is_the_jobs_audio(self):
+        for _ in self.fronts():
+            made, spoken, default = self.ask_many(
+                {"op": "voice_create", "name": "Anna", "audio": LOW, "sample_text": "I am {name}.", "seed": 3,
+                 "options": SHORT},
+                {"text": "I am Anna.", "voice": "Anna", "seed": 3, "options": SHORT},
+                {"op": "voice_create", "name": "Bob", "audio": HIGH, "sample": True, "format": "flac", "options": SHORT})
+            self.assertEqual(self.content(made["audio"]), self.content(spoken["audio"]))
+            self.assertEqual((made["seed"], default["audio"]["format"]), (3, "flac"))
+            self.assertTrue(self.content(default["audio"]).startswith(b"fLaC"))
+
+    def test_fm_30_all_pages_of_a_library(self):
+        for front in self.fronts():
+            for i in range(1205 if front == "worker" else 25):
+                self.write(f"{self.library}/v{i:04}.wav", wav(seconds=0.01))
+            names, cursor, pages = [], {}, 0
+            limit = 500 if front == "worker" else 10
+            while True:
+                page = self.good(op="voice_list", limit=limit, **cursor)
+                names += [voice["id"] for voice in page["voices"]]
+                pages += 1
+                if not page["next"]:
+                    break
+                cursor = {"cursor": page["next"]}
+            whole = self.good(op="voice_list")
+            self.assertEqual(names, [voice["id"] for voice in whole["voices"]])
+            self.assertEqual((len(names), pages, whole["next"]), (whole["count"], 3, None))
+            older = self.good(endpoint="list_voices")
+            self.assertEqual((len(older["voices"]), older["count"]), (len(names), len(names)))
+
+    def test_fm_49_same_name_again_is_an_error_or_replaces_all(self):
+        for _ in self.fronts():
+            first = self.good(op="voice_create", name="Anna", audio=LOW)
+            self.bad("invalid_request", "replace", op="voice_create", name="Anna", audio=HIGH)
+            again = self.good(op="voice_create", name="Anna", audio=HIGH, replace=True)
+            self.assertNotEqual(first["profile"]["base64"], again["profile"]["base64"])
+            self.assertEqual(len(list((self.library / "Anna" / "profiles").glob("*.bin"))), 1)
+
+    def test_new_voice_that_fails_leaves_nothing(self):
+        models = ({"model_type": "tone", "options": {"profile_fail": True}},)
+        for _ in self.fronts(models=models):
+            self.bad("invalid_request", "profile_fail", op="voice_create", name="Anna", audio=LOW)
+            self.assertFalse((self.library / "Anna").exists())
+            self.assertEqual(self.good(op="upload", name="Anna", audio=LOW)["voice"]["id"], "Anna", "needs no model")
+
+    def test_fm_53_no_name_leaves_the_library_and_no_file_is_read(self):
+        secret = self.write("secret.wav", wav())
+        bad = ("../x", "a/b", "..", ".", "", " ", "a\\b", "/etc/passwd", "a\u0000b"[:1] + "\u0001", "x" * 10000)
+        for front in self.fronts():
+            for name in bad:
+                with self.subTest(name[:20]):
+                    error = self.bad("invalid_request", op="voice_create", voice=name, audio=LOW)
+                    self.assertEqual(error["field"], "voice")
+            for name in ("../x", "a/b", "a\\b", "x" * 10000):
+                with self.subTest(name[:20]):
+                    self.assertEqual(self.bad("invalid_request", op="upload", voice_name=name, audio=LOW)["field"], "name")
+                    self.assertIn(self.bad("invalid_request", op="voice_delete", voice=name)["field"], ("voice",))
+                    self.assertIn(self.bad("invalid_request", op="voice_export", voice=name)["field"], ("voice",))
+            for name in ("../x", "a/b", "..", "x" * 10000):
+                self.assertEqual(self.bad("invalid_request", op="download", job_id=name)["field"], "job_id")
+            if front != "batch":
+                self.bad("invalid_request", "no file", op="voice_create", name="x", audio=str(secret))
+            self.bad("unsupported", "unsupported:", action="download_file", file_path="/etc/passwd")
+            self.bad("unsupported", "unsupported:", action="list_files")
+            self.assertFalse(self.library.exists(), "nothing was written")
+
+    def test_fm_70_bad_recordings_and_wrong_types(self):
+        cases = [({"audio": base64.b64encode(wav(peak=0)).decode()}, "audio"),
+                 ({"audio": base64.b64encode(b"no audio at all" * 40).decode()}, "audio"),
+                 ({"audio": base64.b64encode(wav(seconds=0.1)).decode()}, "audio"),
+                 ({"audio": ""}, "audio"), ({"audio": 7}, "audio"), ({}, "audio"),
+                 ({"audio": LOW, "replace": "yes"}, "replace"), ({"audio": LOW, "sample": 1}, "sample"),
+                 ({"audio": LOW, "sample_text": ["x"]}, "sample_text"), ({"audio": LOW, "metadata": 7}, "metadata"),
+                 ({"audio": LOW, "consent": {}}, "consent"), ({"audio": LOW, "limit": 3}, "limit"),
+                 ({"audio": LOW, "name": 7}, "name"), ({"audio": LOW, "options": {"nobody": 1}}, "options.nobody"),
+                 ({"audio": LOW, "text_file": "x"}, "text_file")]
+        for _ in self.fronts():
+            for fields, field in cases:
+                with self.subTest(field=field, **{k: str(v)[:20] for k, v in fields.items()}):
+                    error = self.bad("invalid_request", **{"op": "voice_create", "name": "x", **fields})
+                    self.assertEqual(error["field"], field)
+            self.assertEqual(self.bad("invalid_request", op="voice_list", limit=0)["field"], "limit")
+            self.assertEqual(self.bad("invalid_request", op="voice_list", cursor=5)["field"], "cursor")
+            self.assertFalse(self.library.exists(), "nothing was written")
+
+    def test_recording_in_the_storage_below_the_prefix_only(self):
+        for front in self.FRONTS:
+            with self.subTest(front), S3Server() as server:
+                self.begin(front, storage=self.bucket(server, prefix="app"))
+                server.put = lambda key, body: self.put(server, key, body)
+                server.put("app/voices/recorded/anna.wav", wav(150))
+                server.put("app/results/secret.wav", wav(600))
+                inline = self.good(text="Hi", seed=1, voice=LOW)["audio"]["sha256"]
+                for key in ("voices/recorded/anna.wav", f"s3://{server.bucket}/voices/recorded/anna.wav",
+                            f"s3://{server.bucket}/app/voices/recorded/anna.wav"):
+                    self.assertEqual(self.good(text="Hi", seed=1, voice=key)["audio"]["sha256"], inline)
+                made = self.good(name="Anna", audio_path="voices/recorded/anna.wav")
+                self.assertEqual(made["voice_id"] if front != "batch" else made["voice"]["id"], "Anna")
+                for key in (f"s3://{server.bucket}/results/secret.wav", "s3://other/voices/recorded/anna.wav",
+                            "voices/../results/secret.wav", f"s3://{server.bucket}/voices/../results/secret.wav"):
+                    self.bad("invalid_request", text="Hi", voice=key)
+                    self.bad("invalid_request", op="voice_create", name="x", audio=key)
+                self.bad("voice_not_found", "no object", text="Hi", voice="voices/recorded/nobody.wav")
+                self.end()
+
+    def put(self, server, key, body):
+        """An object that somebody else has put there."""
+        from s3_server import Object
+        server.objects[key] = Object(body, "audio/wav", {}, hashlib.md5(body).hexdigest(), 1.7e9)
+
+    def test_file_storage_has_voices_too(self):
+        for _ in self.fronts(storage={"dir": str(self.dir / "objects"), "public_base_url": "https://cdn.example"}):
+            self.write("objects/voices/anna.wav", wav(150))
+            self.assertEqual(self.good(text="Hi", seed=1, voice="voices/anna.wav")["audio"]["sha256"],
+                             self.good(text="Hi", seed=1, voice=LOW)["audio"]["sha256"])
+
+
+class Asking(OperationCase):
+    def test_fm_20_and_21_unknown_operations_list_the_valid_ones(self):
+        names = ("tts, voice_create, voice_list, voice_delete, voice_export, upload, list_voices, download, status, "
+                 "capabilities")
+        for _ in self.fronts():
+            for selector in ("op", "endpoint", "action"):
+                answer = self.one(**{selector: "lst_voices", "text": "Hi"})
+                self.assertEqual(answer["status"], "error")
+                self.assertIn(names, answer["error"]["message"])
+                self.assertIn('did you mean "list_voices"?', answer["error"]["message"])
+                self.assertEqual(self.one(**{selector: 7, "text": "Hi"})["status"], "error")
+            self.bad("invalid_request", "no field of the operation voice_list", op="voice_list", text="Hi")
+            self.bad("invalid_request", "given twice", op="voice_list", endpoint="list_voices")
+
+    def test_fm_39_and_43_unknown_and_failed_models_differ(self):
+        models = ({"model_type": "tone"}, {"model_type": "broken", "plugin": "tone.so", "options": {"fail": True},
+                                           "required": False})
+        for _ in self.fronts(models=models):
+            for fields in ({"text": "Hi"}, {"op": "voice_create", "name": "x", "audio": LOW}):
+                error = self.bad("unknown_model", "tone, broken", model_type="chatterbox", **fields)
+                self.assertEqual(error["field"], "model_type")
+                self.bad("model_failed", "options.fail", model_type="broken", **fields)
+            self.assertFalse(self.library.exists())
+
+    def test_fm_18_37_51_no_voice_no_seed_and_too_much_text(self):
+        for _ in self.fronts(host={"text_bytes_max": 100, "fetch_private": True, "log_level": "debug"},
+                             models=({"model_type": "tone"},)):
+            spoken = self.good(text="Hi", options=SHORT)
+            self.assertIsInstance(spoken["seed"], int)
+            again = self.good(text="Hi", options=SHORT, seed=spoken["seed"])
+            self.assertEqual(again["audio"]["sha256"], spoken["audio"]["sha256"])
+            self.assertEqual(self.bad("invalid_request", "at most 100", text="x" * 101)["field"], "text")
+
+    def test_capabilities(self):
+        models = ({"model_type": "tone", "aliases": ["beep"]}, {"model_type": "broken", "plugin": "tone.so",
+                                                               "options": {"fail": True}, "required": False})
+        for _ in self.fronts(models=models):
+            self.good(op="upload", name="Anna", audio=LOW)
+            can = self.good(op="capabilities")
+            tone, broken = can["models"]
+            self.assertEqual((tone["model_type"], tone["aliases"], tone["plugin"]), ("tone", ["beep"], "tone"))
+            self.assertTrue(tone["cloning"] and tone["seed"] and not tone["needs_voice"])
+            self.assertIn("integer", tone["options"]["duration_ms"])
+            self.assertEqual((tone["languages"], tone["speakers"]), (["en", "de"], ["low", "high"]))
+            self.assertIn(broken["state"], ("loading", "failed"))
+            self.assertEqual((can["voices"], can["storage"]), (1, False))
+            self.assertIn("voice_create", can["ops"])
+            self.assertIn("flac", can["formats"])
+            self.assertEqual(can["limits"]["inline_chars_max"], 20000)
+
+    def test_status_of_jobs_of_this_process(self):
+        for front in self.fronts():
+            if front == "batch":
+                _, _, good, bad = self.ask_many({"id": "a", "text": "Hi", "options": SHORT},
+                                                {"id": "b", "text": "Hi", "timeout_s": 0.01, "options": {"sleep_ms": 60000}},
+                                                {"op": "upload", "name": "x", "audio": LOW},
+                                                {"op": "status", "job_id": "a"}, {"op": "status", "job_id": "b"})[1:]
+                self.assertEqual(good["state"], "finished")
+            else:
+                self.good(id="a", text="Hi", options=SHORT)
+                self.one(id="b", text="Hi", timeout_s=0.01, options={"sleep_ms": 60000})
+                self.assertEqual(self.good(op="status", job_id="a")["state"], "finished")
+                bad = self.good(op="status", job_id="b")
+            self.assertEqual((bad["job_id"], bad["state"], bad["code"]), ("b", "failed", "timeout"))
+            error = self.bad("invalid_request", "no job", op="status", job_id="nobody")
+            self.assertEqual(error["field"], "job_id")
+            self.bad("invalid_request", "missing", op="status")
+
+    def test_status_is_told_while_the_host_is_at_work(self):
+        self.begin("api", models=({"model_type": "tone", "sessions": 2},))
+        running = self.post("/run", {"input": {"id": "r", "text": "Hi", "options": {"sleep_ms": 3600000}}})["id"]
+        self.worker.wait_log(event="job accepted", job="r")
+        self.wait_for(lambda: self.good(op="status", job_id="r")["state"], "running", "the job")
+        self.wait_for(lambda: "progress" in self.good(op="status", job_id="r"), True, "progress")
+        self.good(op="capabilities")
+        answer = self.one(endpoint="status", job_id="r")
+        self.assertEqual(answer["status"], "PROCESSING")
+        self.one(endpoint="result", job_id="r")
+        self.assertEqual(self.error, "Job is not complete. Status: PROCESSING")
+        self.post(f"/cancel/{running}")
+
+    def test_metadata_and_ids_come_back_and_name_objects(self):
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server, key_template="{user_id}/{story_id}/{job_id}.{ext}"))
+            metadata = {"a": [1, {"b": None}], "user_id": "u7", "story_id": "s1", "name": "Zoë"}
+            answer = self.good(id="j1", text="Hi", response="url", metadata=metadata, options=SHORT)
+            self.assertEqual(answer["metadata"], metadata)
+            self.assertEqual(list(server.objects), ["u7/s1/j1.wav"])
+            kept = server.objects["u7/s1/j1.wav"].metadata
+            self.assertEqual((kept["user_id"], kept["job_id"], kept["model_type"]), ("u7", "j1", "tone"))
+            self.assertEqual(kept["a"], '[1,{"b":null}]', "FM-81: what is no text becomes one")
+            self.assertEqual(base64.b64decode(kept["name"].removeprefix("base64:")).decode(), "Zoë")
+            for metadata in ({"a b": 1}, {"long": "x" * 3000}, {f"m{i}": i for i in range(100)}):
+                answer = self.good(id="j3", text="Hi", response="url", metadata=metadata, options=SHORT, timestamps=["srt"])
+                self.assertEqual(answer["metadata"], metadata)
+                self.assertEqual([w for w in answer["warnings"] if "metadata is not kept" in w], answer["warnings"][:1])
+            server.objects.clear()
+            self.good(id="j1", text="Hi", response="url", user_id="u7", story_id="s1", options=SHORT)
+            self.good(id="j2", text="Hi", response="url", user_id="../x", story_id="s1", options=SHORT)
+            key = [key for key in server.objects if key != "u7/s1/j1.wav"][0]
+            self.assertNotIn("..", key.split("/"))
+            self.assertEqual(self.bad("invalid_request", text="Hi", user_id=7)["field"], "user_id")
+
+
+class Results(OperationCase):
+    def test_fm_31_32_54_88_downloads_by_job_id_also_from_another_worker(self):
+        for front in self.FRONTS[1:]:
+            with self.subTest(front), S3Server() as server:
+                self.begin(front, storage=self.bucket(server, key_template=FIXED_KEYS))
+                spoken = self.good(id="a", text="Hello there", response="url", user_id="u", timestamps=["srt", "json"],
+                                   options=LONG)
+                self.assertNotIn("subtitle_texts", spoken)
+                self.assertEqual(sorted(server.objects), ["results/u/a.json", "results/u/a.srt", "results/u/a.wav"])
+                self.assertEqual([server.objects[f"results/u/a.{end}"].content_type for end in ("wav", "srt", "json")],
+                                 ["audio/wav", "application/x-subrip", "application/json"])
+                srt = server.objects["results/u/a.srt"].body
+                self.assertEqual(self.content({"url": spoken["subtitle_urls"]["srt"]}), srt)
+                audio = self.good(op="download", job_id="a")
+                self.assertEqual(hashlib.sha256(self.content(audio["file"])).hexdigest(), spoken["audio"]["sha256"])
+                self.assertIn("url", audio["file"], "it is larger than inline_chars_max")
+                timing = self.good(op="download", job_id="a", type="timing")
+                self.assertEqual((timing["file"]["filename"], self.content(timing["file"])), ("a.srt", srt))
+                self.assertIn("base64", timing["file"])
+                self.assertIn("url", self.good(op="download", job_id="a", type="timing", response="url")["file"])
+                self.bad("too_large", op="download", job_id="a", response="inline")
+                error = self.bad("invalid_request", op="download", job_id="a", type="timing", format="wav")
+                self.assertEqual(error["field"], "format")
+                self.bad("invalid_request", "no timing file", op="download", job_id="a", type="timing", format="ass")
+                # Of another process: by the template alone.
+                server.objects["results/u/b.wav"] = server.objects["results/u/a.wav"]
+                self.assertEqual(self.content(self.good(op="download", job_id="b", user_id="u")["file"]),
+                                 server.objects["results/u/b.wav"].body)
+                self.bad("invalid_request", "no audio", op="download", job_id="b", user_id="other")
+                self.end()
+
+    def test_batch_downloads_into_its_folder(self):
+        with S3Server() as server:
+            self.begin("batch", storage=self.bucket(server, key_template="{job_id}.{ext}"))
+            server.objects["far.flac"] = server_object = Voices.put(self, server, "far.flac", b"fLaC...") or \
+                server.objects["far.flac"]
+            fetched, = self.ask_many({"op": "download", "job_id": "far", "format": "flac"})
+            self.assertEqual(self.content(fetched["file"]), server_object.body)
+            self.assertEqual((fetched["file"]["content_type"], fetched["file"]["path"]), ("audio/flac", "j0.flac"))
+            near = self.ask_many({"id": "a", "text": "Hi", "options": SHORT}, {"op": "upload", "name": "x", "audio": LOW},
+                                 {"op": "download", "job_id": "a"})[2]
+            self.assertEqual(near["file"]["path"], "a.wav")
+
+    def test_nothing_is_kept_without_storage(self):
+        for front in self.FRONTS[1:]:
+            self.begin(front)
+            self.good(id="a", text="Hi", options=SHORT)
+            self.bad("unsupported", "no storage", op="download", job_id="a")
+            self.bad("unsupported", "no storage", text="Hi", response="url")
+
+    def test_fm_62_response_of_a_job(self):
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server))
+            self.assertIn("base64", self.good(text="Hi", options=SHORT)["audio"])
+            self.assertIn("url", self.good(text="Hi", options=LONG)["audio"])
+            self.assertIn("url", self.good(text="Hi", options=SHORT, response="url")["audio"])
+            self.assertIn("base64", self.good(text="Hi", options=SHORT, response="inline")["audio"])
+            self.bad("too_large", text="Hi", options=LONG, response="inline")
+            self.assertEqual(self.bad("invalid_request", text="Hi", response="binary")["field"], "response")
+
+    def test_fm_80_failed_upload_of_subtitles_is_no_success(self):
+        for faults in (["403"], ["ok", "403"]):
+            with S3Server(faults=faults) as server:
+                self.begin("worker", storage=self.bucket(server))
+                answer = self.one(text="Hi", response="url", timestamps=["srt"], options=SHORT)
+                self.assertEqual((answer["status"], answer["error"]["code"]), ("error", "storage_failed"))
+                self.assertNotIn("audio_url", answer)
+
+    def test_batch_keeps_what_was_done_to_voices_when_it_resumes(self):
+        self.begin("batch")
+        manifest = self.dir / "manifest.yaml"
+        jobs = self.jobs({"id": "new", "op": "voice_create", "name": "Anna", "audio": LOW},
+                         {"id": "say", "text": "Hi", "voice": "Anna", "options": SHORT},
+                         {"id": "all", "op": "voice_list"})
+        for more in ((), ("--resume",)):
+            self.assert_exit(run("batch", "--manifest", manifest, "--jobs", jobs, "--out", self.dir / "kept", *more), 0)
+            results = self.by_id("kept")
+            self.assertEqual({name: result["status"] for name, result in results.items()},
+                             {"new": "ok", "say": "ok", "all": "ok"})
+        self.assert_exit(run("batch", "--manifest", manifest, "--jobs", self.jobs({"op": "voice_list"}), "--dry-run"), 0)
+
+
+class Older(OperationCase):
+    """Requests as the replaced systems took them, with the members that they documented."""
+
+    def test_files_family_speaks(self):
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server, key_template="output/{job_id}.{ext}"), worker=ROOMY)
+            self.good(endpoint="upload", voice_name="anna.wav", voice_file=LOW)
+            answer = self.good(endpoint="tts", text="Hello there", local_voice="anna.wav", speed=1.5,
+                               return_word_timings=True, timing_format="vtt", timing_method="whisperx", seed=7)
+            self.assertEqual((answer["status"], answer["text"], answer["seed"]), ("completed", "Hello there", 7))
+            self.assertEqual((answer["timing_format"], answer["timing_method"], answer["word_count"]), ("vtt", "model", 2))
+            self.assertEqual(list(answer["timing_files"]), ["vtt"])
+            self.assertTrue(self.content({"url": answer["timing_files"]["vtt"]}).startswith(b"WEBVTT"))
+            self.assertTrue(self.content({"url": answer["audio_url"]}).startswith(b"RIFF"), "FM-24: a URL, whatever the size")
+            self.assertAlmostEqual(answer["duration"], answer["audio"]["duration_s"], places=5)
+            self.assertEqual(answer["job_id"], answer["id"])
+            job = {"endpoint": "download", "job_id": answer["job_id"]}
+            audio = self.good(**job)
+            self.assertEqual((audio["status"], audio["content_type"], audio["filename"]),
+                             ("ready", "audio/wav", answer["job_id"] + ".wav"))
+            self.assertTrue(base64.b64decode(audio["audio_data"]).startswith(b"RIFF"))
+            timing = self.good(**job, type="timing", format="vtt")
+            self.assertEqual((timing["format"], timing["content_type"]), ("vtt", "text/vtt"))
+            self.assertTrue(base64.b64decode(timing["timing_data"]).startswith(b"WEBVTT"))
+            self.assertEqual(self.good(endpoint="status", job_id=answer["job_id"])["status"], "COMPLETED")
+            self.assertIn("audio_data", self.good(endpoint="result", job_id=answer["job_id"]))
+
+    def test_files_family_without_storage_is_inline(self):
+        self.begin("api", worker=ROOMY)
+        answer = self.good(text="Hello there", return_word_timings=True, seed=1)
+        self.assertEqual(answer["audio_data"], answer["audio"]["base64"])
+        self.assertNotIn("audio_base64", answer)
+        self.assertEqual([word["word"] for word in answer["word_timings"]], ["Hello", "there"])
+        self.assertEqual(set(answer["word_timings"][0]), {"word", "start_time", "end_time"})
+
+    def test_fm_29_times_that_cannot_be_had_have_a_reason(self):
+        self.begin("worker", models=({"model_type": "plain", "plugin": TEMPLATE},))
+        answer = self.good(text="Hi", return_word_timings=True)
+        self.assertIn("reports no word times", answer["timing_error"])
+        self.assertIn("audio_data", answer)
+        self.assertNotIn("timing_files", answer)
+
+    def test_files_family_manages_voices(self):
+        self.begin("worker")
+        answer = self.good(endpoint="upload", voice_name="My Voice.wav", file=LOW, reference_text="What I say.")
+        self.assertEqual(answer["status"], "Voice 'My Voice' uploaded successfully")
+        self.assertEqual(answer["message"], answer["status"])
+        listed = self.good(endpoint="list_voices")
+        self.assertEqual((listed["status"], listed["count"]), ("success", 1))
+        self.assertEqual(set(listed["voices"][0]), {"name", "size", "last_modified"})
+        self.good(endpoint="tts", text="Hi", local_voice=listed["voices"][0]["name"])
+
+    def test_fm_92_files_family_errors_in_its_words(self):
+        self.begin("worker")
+        cases = [({"endpoint": "tts"}, "Text input is required"),
+                 ({"endpoint": "tts", "text": ""}, "Text input is required"),
+                 ({"text": "Hi", "local_voice": "nobody.wav"}, "Failed to download voice file: nobody.wav"),
+                 ({"endpoint": "upload", "voice_file_url": "https://x.example/a.wav"}, "voice_name is required for upload"),
+                 ({"endpoint": "upload", "voice_name": "x"}, "voice_file_url is required for upload"),
+                 ({"endpoint": "upload", "voice_name": "../x", "voice_file_url": "https://x.example/a.wav"},
+                  "Failed to process voice upload: name: "),
+                 ({"endpoint": "download"}, "job_id is required for download"),
+                 ({"endpoint": "status", "job_id": "x"}, "Invalid job_id."),
+                 ({"text": "Hi", "timing_format": "doc"}, "timing_format: expected one of srt"),
+                 ({"text": "Hi", "timing_format": 7}, "timing_format: expected string"),
+                 ({"text": "Hi", "endpoint": "nothing"}, "endpoint: expected one of tts")]
+        for job, text in cases:
+            with self.subTest(text):
+                answer = self.one(**job)
+                self.assertEqual(answer["status"], "error")
+                self.assertTrue(self.error.startswith(text), self.error)
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server, key_template="output/{job_id}.{ext}"))
+            self.one(endpoint="download", job_id="gone")
+            self.assertEqual(self.error, "Audio file not found for job_id: gone")
+            self.one(endpoint="download", job_id="gone", type="timing", format="ass")
+            self.assertEqual(self.error, "Timing file not found for job_id: gone, format: ass")
+
+    def test_voices_family_creates_and_speaks_without_a_library(self):
+        for model in ("tone", "BEEP"):
+            self.begin("worker", worker=ROOMY)
+            made = self.good(name="Anna", audio_data=LOW, audio_format="webm", responseFormat="base64", model_type=model)
+            self.assertEqual((made["status"], made["voice_id"], made["voice_name"]), ("success", "Anna", "Anna"))
+            self.assertTrue(base64.b64decode(made["audio_base64"]).startswith(b"RIFF"), "the sample")
+            self.assertGreater(made["generation_time"], 0, "FM-55")
+            self.assertTrue(made["metadata"]["profile_exists"] and made["created_date"])
+            self.good(op="voice_delete", voice="Anna")
+            spoken = self.good(text="Hi", voice_id=made["voice_id"], profile_base64=made["profile_base64"])
+            self.assertEqual((spoken["status"], spoken["voice_id"], spoken["model"]), ("success", "Anna", "tone"))
+            self.assertEqual(spoken["audio_base64"], spoken["audio"]["base64"])
+            meta = spoken["metadata"]
+            self.assertEqual((meta["voice_id"], meta["text_input"], meta["response_type"], meta["sample_rate"]),
+                             ("Anna", "Hi", "audio_data", 24000))
+            self.assertEqual(meta["audio_shape"], [1, round(spoken["duration"] * 24000)])
+            self.assertEqual(meta["format"], "wav", "FM-47: a true label")
+
+    def test_voices_family_with_paths(self):
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server, key_template="{user_id}/{story_id}/{job_id}.{ext}"))
+            self.good(op="upload", voice="anna", audio=LOW)
+            answer = self.good(id="a", text="Hi", voice_id="anna", language="en", story_type="user", is_kids_voice=False,
+                               metadata={"user_id": "u", "story_id": "s", "story_name": "T"}, genre="horror")
+            self.assertEqual(answer["storage_path"], "u/s/a.wav")
+            for name in ("audio_url", "audio_path", "storage_url", "r2_url", "firebase_url"):
+                self.assertEqual(answer[name], answer["audio"]["url"])
+            self.assertEqual((answer["metadata"]["story_name"], answer["metadata"]["story_type"]), ("T", "user"))
+            self.assertEqual(answer["metadata"]["response_type"], "firebase_path")
+            self.assertIn('"genre" is kept in metadata and changes nothing', answer["warnings"])
+            large = self.good(text="Hi", voice_id="anna", profile_base64=None, options=LONG)
+            self.assertEqual((large["file_path"], large["audio_base64"]), (large["audio_url"], None))
+            self.assertEqual(large["metadata"]["response_type"], "file_path_only")
+
+    def test_fm_48_and_63_voices_family_errors_in_its_words(self):
+        self.begin("worker")
+        cases = [({"text": "Hi", "story_type": "user"}, "Both text and voice_id are required"),
+                 ({"voice_id": "low"}, "Both text and voice_id are required"),
+                 ({"voice_id": "low", "profile_base64": "AAAA"}, "text, voice_id, and profile_base64 are required"),
+                 ({"voice_id": "low", "model_type": "higgs"}, "Unknown model type: higgs. "),
+                 ({"name": "x"}, "name and either audio_data or audio_path are required"),
+                 ({"audio_data": LOW}, "name and either audio_data or audio_path are required"),
+                 ({"text": "Hi", "voice_id": "x", "profile_base64": "!"}, "Failed to decode voice profile data: "),
+                 ({"text": "Hi", "voice_id": "x", "profile_path": "a/b.npy"}, "profile_path: unsupported: "),
+                 ({"text": "Hi", "voice_id": "x", "storage_path": "../x"}, "storage_path: unsupported: "),
+                 ({"prompt": "Hi", "yt_url": "https://x.example"}, None)]
+        for job, text in cases:
+            with self.subTest(text):
+                answer = self.one(**job)
+                self.assertEqual(answer["status"], "error")
+                if text and not (text.startswith("name and") and "audio_data" not in job):
+                    self.assertTrue(self.error.startswith(text), self.error)
+                    self.assertEqual(answer["message"], self.error)
+                self.assertTrue(self.error, "FM-63: never a failure without `error`")
+
+    def test_fm_42_recordings_and_profiles_stay_out_of_the_log(self):
+        self.begin("worker", worker=ROOMY)
+        self.good(name="Anna", audio_data=LOW)
+        self.one(text="Hi", voice_id="x", profile_base64=HIGH[:4000])
+        self.assertNotIn(LOW[1000:1040], self.workers[-1].log)
+        self.assertNotIn(HIGH[1000:1040], self.workers[-1].log)
+
+    def test_older_members_can_be_switched_off(self):
+        self.begin("worker", worker={"legacy_fields": False})
+        answer = self.good(endpoint="tts", text="Hi", options=SHORT)
+        self.assertEqual(answer["status"], "ok")
+        self.assertNotIn("audio_data", answer)
+
+
+del ApiCase  # its module's own tests stay there
