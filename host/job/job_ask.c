@@ -136,11 +136,11 @@ static int ask_new_voice(const struct given *given, struct job *job, struct err 
 static int ask_voice(const struct given *given, struct job *job, struct err *err)
 {
     int result = take_text(given, FIELD_VOICE, VOICE_NAME_LEN_MAX, &job->ask.voice, err);
-    if (result == 0 && !job->ask.voice)
-        result = missing(FIELD_VOICE, err);
-    if (result == 0 && strpbrk(job->ask.voice, "/\\"))
-        result = check_id(job->ask.voice, err);
-    return result;
+    if (result != 0)
+        return result;
+    if (!job->ask.voice)
+        return missing(FIELD_VOICE, err);
+    return strpbrk(job->ask.voice, "/\\") ? check_id(job->ask.voice, err) : 0;
 }
 
 static int ask_voices(const struct given *given, struct job *job, struct err *err)
@@ -181,10 +181,12 @@ static int take_format(const struct given *given, struct job *job, struct err *e
 static int ask_job(const struct given *given, struct job *job, struct err *err)
 {
     int type = -1, result = take_text(given, FIELD_JOB_ID, JOB_ID_SIZE_MAX, &job->ask.job_id, err);
-    if (result == 0 && !job->ask.job_id)
-        result = missing(FIELD_JOB_ID, err);
-    if (result == 0 && (!fs_path_is_inside(job->ask.job_id) || strchr(job->ask.job_id, '/') ||
-                        job->ask.job_id[0] == '.'))
+    if (result != 0)
+        return result;
+    if (!job->ask.job_id)
+        return missing(FIELD_JOB_ID, err);
+    if (!fs_path_is_inside(job->ask.job_id) || strchr(job->ask.job_id, '/') ||
+        job->ask.job_id[0] == '.')
         result = given_wrong(FIELD_JOB_ID, given->values[FIELD_JOB_ID], "the id of a job", err);
     if (result == 0)
         result = given_choice(given, FIELD_TYPE, &type, err);

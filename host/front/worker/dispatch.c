@@ -4,6 +4,7 @@
 #include "front/worker/dispatch.h"
 #include "front/worker/legacy.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -389,6 +390,7 @@ static int prepare(struct dispatch *dispatch, const struct submission *submissio
     int code = make_job(dispatch, submission, job, err);
     if (code != 0)
         return code;
+    assert(*job);
     bool has_own = cJSON_IsObject(submission->s3_config);
     if ((*job)->response == RESPONSE_URL && !dispatch->storage && !has_own)
         return err_set(err, ERR_UNSUPPORTED, "response",
