@@ -53,8 +53,9 @@ static int unknown_verb(const char *name)
     return EXIT_WRONG_USE;
 }
 
-/* A standard stream that was closed would lend its number to the next file that is opened, and messages would land
- * in that file. What takes its place here can neither be read nor written, as if it were closed still. */
+/* A standard stream that was closed would lend its number to the next file that is opened, and
+ * messages would land in that file. What takes its place here can neither be read nor written, as
+ * if it were closed still. */
 static void hold_standard_streams(void)
 {
     int fd;

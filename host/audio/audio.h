@@ -1,10 +1,10 @@
-/* From the float PCM that a model writes to an encoded file or stream: checks, resampling, clipping,
- * encoding. And back: decoding a recording. Knows no jobs, models or result names.
+/* From the float PCM that a model writes to an encoded file or stream: checks, resampling,
+ * clipping, encoding. And back: decoding a recording. Knows no jobs, models or result names.
  *
  *     sink_open_file | _stream | _writer | _memory -> sink_begin(rate, channels) -> sink_write ... -> sink_finish
  *
- * PCM passes in blocks as it arrives: but for sink_open_memory, memory does not grow with the length of the audio. A
- * sink belongs to one thread at a time.
+ * PCM passes in blocks as it arrives: but for sink_open_memory, memory does not grow with the
+ * length of the audio. A sink belongs to one thread at a time.
  */
 #ifndef AUDIO_H
 #define AUDIO_H
@@ -40,8 +40,8 @@ struct audio_spec {
     uint32_t sample_rate; /* Hz; 0: as the model writes it, or the nearest that the format can */
 };
 
-/* Refuses, naming the field ("encoding", "sample_rate"), what the format cannot do: opus has 8, 12, 16,
- * 24 and 48 kHz, mp3 its MPEG rates up to 48 kHz. */
+/* Refuses, naming the field ("encoding", "sample_rate"), what the format cannot do: opus has 8, 12,
+ * 16, 24 and 48 kHz, mp3 its MPEG rates up to 48 kHz. */
 int audio_spec_check(const struct audio_spec *spec, struct err *err);
 
 /* What was written. */
@@ -58,8 +58,8 @@ struct audio_info {
 
 struct sink;
 
-/* Encodes into the file `path`, which is made or truncated. The file is complete, with true sizes in its
- * header, after sink_finish; sink_destroy before that removes it. */
+/* Encodes into the file `path`, which is made or truncated. The file is complete, with true sizes
+ * in its header, after sink_finish; sink_destroy before that removes it. */
 int sink_open_file(const char *path, const struct audio_spec *spec, struct sink **sink,
                    struct err *err);
 
@@ -67,7 +67,8 @@ int sink_open_file(const char *path, const struct audio_spec *spec, struct sink 
  * "length unknown" (0xffffffff). The descriptor stays open. */
 int sink_open_stream(int fd, const struct audio_spec *spec, struct sink **sink, struct err *err);
 
-/* Encodes in memory; over `bytes_max` it is ERR_TOO_LARGE. sink_take hands the bytes over after sink_finish. */
+/* Encodes in memory; over `bytes_max` it is ERR_TOO_LARGE. sink_take hands the bytes over after
+ * sink_finish. */
 int sink_open_memory(size_t bytes_max, const struct audio_spec *spec, struct sink **sink,
                      struct err *err);
 void sink_take(struct sink *sink, struct str *bytes);
@@ -86,15 +87,16 @@ int sink_open_writer(const struct sink_writer *writer, const struct audio_spec *
 
 /* Declares what sink_write will bring; exactly once. */
 int sink_begin(struct sink *sink, uint32_t sample_rate, uint32_t channels, struct err *err);
-/* Interleaved float. Refuses samples that are not finite, naming the frame (ERR_INTERNAL); a disk that is
- * full or a closed pipe is ERR_STORAGE. After a failure only sink_destroy is useful. */
+/* Interleaved float. Refuses samples that are not finite, naming the frame (ERR_INTERNAL); a disk
+ * that is full or a closed pipe is ERR_STORAGE. After a failure only sink_destroy is useful. */
 int sink_write(struct sink *sink, const float *pcm, uint64_t frames, struct err *err);
 /* Flushes and closes. `info` is complete then; its sha256 and bytes are those of the whole file. */
 int sink_finish(struct sink *sink, struct audio_info *info, struct err *err);
 /* Frees; takes NULL. Removes a file that was not finished. */
 void sink_destroy(struct sink *sink);
 
-/* --- Decoding ------------------------------------------------------------------------------------ */
+/* --- Decoding
+ * ------------------------------------------------------------------------------------ */
 
 struct audio_clip {
     float *pcm; /* interleaved */
@@ -102,15 +104,17 @@ struct audio_clip {
     uint32_t sample_rate, channels;
 };
 
-/* Decodes what libsndfile reads, by content and not by name. `seconds_max` bounds it, and so do 64 Mi samples
- * (256 MiB). ERR_INVALID when it is no audio, empty, longer, or has samples that are not finite. */
+/* Decodes what libsndfile reads, by content and not by name. `seconds_max` bounds it, and so do 64
+ * Mi samples (256 MiB). ERR_INVALID when it is no audio, empty, longer, or has samples that are not
+ * finite. */
 int audio_decode_file(const char *path, double seconds_max, struct audio_clip *clip,
                       struct err *err);
 int audio_decode_memory(const void *data, size_t len, double seconds_max, struct audio_clip *clip,
                         struct err *err);
 void audio_clip_finish(struct audio_clip *clip);
 
-/* --- Subtitles ----------------------------------------------------------------------------------- */
+/* --- Subtitles
+ * ----------------------------------------------------------------------------------- */
 
 enum subtitle_format {
     SUBTITLE_SRT,
@@ -130,13 +134,14 @@ struct audio_word {
     double start_s, end_s;
 };
 
-/* Appends the words as a subtitle file: srt, vtt and ass in cues of at most 42 characters (two words at
- * least when they fit) that also end at sentence ends and at pauses over 0.7 s, shown by the source text's
- * own spelling; csv and json with a row a word. */
+/* Appends the words as a subtitle file: srt, vtt and ass in cues of at most 42 characters (two
+ * words at least when they fit) that also end at sentence ends and at pauses over 0.7 s, shown by
+ * the source text's own spelling; csv and json with a row a word. */
 void subtitle_write(enum subtitle_format format, const char *text, const struct audio_word *words,
                     size_t count, struct str *out);
 
-/* --- Libraries ----------------------------------------------------------------------------------- */
+/* --- Libraries
+ * ----------------------------------------------------------------------------------- */
 
 /* The names and versions of what runs here, as the libraries tell them: "libsndfile-1.2.0". */
 const char *audio_sndfile_version(void);

@@ -1,19 +1,20 @@
-/* What the parts of a sink tell each other: sink (checks, resampling) -> encoder (clipping, libsndfile)
- * -> output (bytes to a file or stream). Each sees only the one below it.
+/* What the parts of a sink tell each other: sink (checks, resampling) -> encoder (clipping,
+ * libsndfile) -> output (bytes to a file or stream). Each sees only the one below it.
  */
 #ifndef AUDIO_PRIVATE_H
 #define AUDIO_PRIVATE_H
 
 #include "audio/audio.h"
 
-/* Samples that are converted at a time: small enough for the stack, and for libvorbis, which puts what
- * it is given in one call on its own stack. */
+/* Samples that are converted at a time: small enough for the stack, and for libvorbis, which puts
+ * what it is given in one call on its own stack. */
 #define AUDIO_BLOCK_SAMPLES 4096
 
 /* The rate that `format` takes for a model's rate: the same, or the next higher that it has. */
 uint32_t audio_rate_for(enum audio_format format, uint32_t model_rate);
 
-/* --- Output: bytes with a position, to a file, a stream or memory --------------------------------------- */
+/* --- Output: bytes with a position, to a file, a stream or memory
+ * --------------------------------------- */
 
 struct output;
 
@@ -22,8 +23,8 @@ struct output *output_open_stream(int fd);
 struct output *output_open_writer(const struct sink_writer *writer); /* a stream as well */
 struct output *output_open_memory(size_t bytes_max);
 /* What libsndfile asks of a file. A stream takes a position before what was sent and drops what is
- * written there: headers that an encoder completes at its end. Writes return `len`, or 0 after a failure,
- * which is then kept for output_check. */
+ * written there: headers that an encoder completes at its end. Writes return `len`, or 0 after a
+ * failure, which is then kept for output_check. */
 size_t output_write(struct output *output, const void *data, size_t len);
 uint64_t output_seek(struct output *output, uint64_t position);
 uint64_t output_position(const struct output *output);
@@ -41,7 +42,8 @@ void output_abandon(struct output *output);
 /* Frees; removes a file that was not finished. */
 void output_destroy(struct output *output);
 
-/* --- Ogg pages: what an Ogg encoder writes, made repeatable ---------------------------------------------- */
+/* --- Ogg pages: what an Ogg encoder writes, made repeatable
+ * ---------------------------------------------- */
 
 struct ogg_pages;
 
@@ -50,7 +52,8 @@ struct ogg_pages *ogg_pages_create(struct output *output); /* `output` is borrow
 size_t ogg_pages_write(struct ogg_pages *pages, const void *data, size_t len);
 void ogg_pages_destroy(struct ogg_pages *pages); /* takes NULL */
 
-/* --- Encoder: float PCM to bytes ---------------------------------------------------------------------- */
+/* --- Encoder: float PCM to bytes
+ * ---------------------------------------------------------------------- */
 
 struct encoder;
 

@@ -1,5 +1,5 @@
-/* A recording back to float PCM, by libsndfile: what a user hands in as a voice. Trusts no header: samples
- * are read until they end or pass the limit.
+/* A recording back to float PCM, by libsndfile: what a user hands in as a voice. Trusts no header:
+ * samples are read until they end or pass the limit.
  */
 #include "audio/audio_private.h"
 
@@ -19,7 +19,8 @@
 #define MP3_TAIL_MAX 8192 /* what may follow the last frame that is played: tags, padding */
 #define RIFF_SIZE_UNKNOWN 0x7ff00000u /* streams say 0xffffffff, 0x7fffffff or about that */
 
-/* --- Where the bytes come from ------------------------------------------------------------------------ */
+/* --- Where the bytes come from
+ * ------------------------------------------------------------------------ */
 
 struct source {
     const uint8_t *data; /* NULL: a file */
@@ -70,7 +71,8 @@ static sf_count_t source_position(void *user)
     return ((struct source *)user)->position;
 }
 
-/* --- Decoding ----------------------------------------------------------------------------------------- */
+/* --- Decoding
+ * ----------------------------------------------------------------------------------------- */
 
 /* libsndfile reads a wav that was cut off as if it were meant so. */
 static int check_riff_size(struct source *source, struct err *err)
@@ -101,8 +103,8 @@ static int check_info(const SF_INFO *info, struct err *err)
     return 0;
 }
 
-/* A file that is shorter than its header says, or of which libsndfile leaves a part: mp3 of variable
- * rate without a header has its length guessed, and nothing is read beyond the guess. */
+/* A file that is shorter than its header says, or of which libsndfile leaves a part: mp3 of
+ * variable rate without a header has its length guessed, and nothing is read beyond the guess. */
 static int check_whole(const SF_INFO *info, const struct source *source,
                        const struct audio_clip *clip, struct err *err)
 {

@@ -1,9 +1,9 @@
-/* Float PCM to encoded bytes by libsndfile, over our own output. Clips, and counts what it clipped. Knows
- * no files and does not resample.
+/* Float PCM to encoded bytes by libsndfile, over our own output. Clips, and counts what it clipped.
+ * Knows no files and does not resample.
  *
- * Integers are made here and not by libsndfile, whose scale of 32767 would not give back the int16 that a
- * float came from. A streamed wav gets its header from here too: libsndfile would write it into the
- * stream a second time.
+ * Integers are made here and not by libsndfile, whose scale of 32767 would not give back the int16
+ * that a float came from. A streamed wav gets its header from here too: libsndfile would write it
+ * into the stream a second time.
  */
 #include "audio/audio_private.h"
 
@@ -11,14 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The quality of the formats that lose something, chosen for speech: transparent for a voice, at about
- * 80 (ogg), 48 (opus) and 100 (mp3) kbit/s for one channel. */
+/* The quality of the formats that lose something, chosen for speech: transparent for a voice, at
+ * about 80 (ogg), 48 (opus) and 100 (mp3) kbit/s for one channel. */
 #define VORBIS_QUALITY 0.6        /* of -0.1..1 */
 #define OPUS_CHANNEL_BITRATE 48e3 /* of 6e3..256e3, variable */
 #define MP3_QUALITY 0.8           /* of 0..1, variable: LAME's -V 2 */
 #define MP3_STREAM_QUALITY 0.5    /* of 0..1, constant: 84 kbit/s to 24 kHz, 176 above */
 
-/* How long an opus page may wait when somebody listens while it is made; libsndfile's own is 1 s. */
+/* How long an opus page may wait when somebody listens while it is made; libsndfile's own is 1
+ * s. */
 #define OPUS_STREAM_LATENCY_MS 100.0
 
 #define WAV_HEADER_SIZE 44
@@ -35,7 +36,8 @@ struct encoder {
     double full_scale; /* of the integers that libsndfile gets; 0: float */
 };
 
-/* --- libsndfile's file -------------------------------------------------------------------------------- */
+/* --- libsndfile's file
+ * -------------------------------------------------------------------------------- */
 
 static sf_count_t file_size(void *user)
 {
@@ -74,7 +76,8 @@ static sf_count_t file_position(void *user)
     return (sf_count_t)output_position(encoder->output);
 }
 
-/* --- Formats ------------------------------------------------------------------------------------------ */
+/* --- Formats
+ * ------------------------------------------------------------------------------------------ */
 
 static uint32_t sample_size(enum audio_encoding encoding)
 {
@@ -208,7 +211,8 @@ int encoder_create(const struct encoder_spec *spec, struct output *output, struc
     return 0;
 }
 
-/* --- Samples ------------------------------------------------------------------------------------------ */
+/* --- Samples
+ * ------------------------------------------------------------------------------------------ */
 
 static float clip(float sample)
 {
@@ -329,7 +333,8 @@ int encoder_write(struct encoder *encoder, const float *pcm, uint64_t frames, st
     return 0;
 }
 
-/* --- The end ------------------------------------------------------------------------------------------ */
+/* --- The end
+ * ------------------------------------------------------------------------------------------ */
 
 int encoder_close(struct encoder *encoder, struct err *err)
 {

@@ -1,4 +1,5 @@
-/* The tables of audio formats: names, MIME types, sample rates, and which encodings go with which. */
+/* The tables of audio formats: names, MIME types, sample rates, and which encodings go with
+ * which. */
 #include "audio/audio_private.h"
 
 #include <string.h>

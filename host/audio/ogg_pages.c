@@ -1,5 +1,5 @@
-/* Ogg pages with a serial number of ours. libsndfile draws one by the time of day, and the same audio
- * would never twice make the same file. The number stands in every page, under its checksum.
+/* Ogg pages with a serial number of ours. libsndfile draws one by the time of day, and the same
+ * audio would never twice make the same file. The number stands in every page, under its checksum.
  * Source of the layout: RFC 3533, section 6.
  */
 #include "audio/audio_private.h"

@@ -1,9 +1,11 @@
-/* The end of a sink: bytes with a position, to a file, to a stream that cannot seek, or to memory. Knows no audio.
+/* The end of a sink: bytes with a position, to a file, to a stream that cannot seek, or to memory.
+ * Knows no audio.
  *
- * What is written lands in a window over the file, and the window is written out only when it is full or
- * left by a seek. So a short file, with all the headers that its encoder completes at the end, costs one
- * write and is hashed from memory; a long one goes on in window-sized writes and is hashed by reading it
- * again at the end, since its header has changed. In memory the window is all there is.
+ * What is written lands in a window over the file, and the window is written out only when it is
+ * full or left by a seek. So a short file, with all the headers that its encoder completes at the
+ * end, costs one write and is hashed from memory; a long one goes on in window-sized writes and is
+ * hashed by reading it again at the end, since its header has changed. In memory the window is all
+ * there is.
  */
 #include "audio/audio_private.h"
 
@@ -82,7 +84,8 @@ static bool is_stream(const struct output *output)
     return output->kind == OUTPUT_STREAM || output->kind == OUTPUT_WRITER;
 }
 
-/* --- Window ------------------------------------------------------------------------------------------- */
+/* --- Window
+ * ------------------------------------------------------------------------------------------- */
 
 static ssize_t put_some(struct output *output, const unsigned char *data, size_t len, uint64_t at)
 {
@@ -131,7 +134,8 @@ static void window_reserve(struct output *output, size_t len)
     output->window_cap = cap;
 }
 
-/* Makes `len` bytes at the position fall into the window. Encoders seek inside what they wrote, so memory needs no other. */
+/* Makes `len` bytes at the position fall into the window. Encoders seek inside what they wrote, so
+ * memory needs no other. */
 static bool window_aim(struct output *output, size_t len)
 {
     uint64_t end = output->window_begin + output->window_len;
@@ -160,7 +164,8 @@ static void window_put(struct output *output, const unsigned char *data, size_t 
         output->size = output->position;
 }
 
-/* --- What the encoder calls --------------------------------------------------------------------------- */
+/* --- What the encoder calls
+ * --------------------------------------------------------------------------- */
 
 size_t output_write(struct output *output, const void *data, size_t len)
 {
@@ -225,7 +230,8 @@ int output_flush(struct output *output, struct err *err)
     return output_check(output, err);
 }
 
-/* --- The end ------------------------------------------------------------------------------------------ */
+/* --- The end
+ * ------------------------------------------------------------------------------------------ */
 
 static void close_file(struct output *output)
 {

@@ -24,7 +24,8 @@ struct sink {
     uint64_t frames_in;
 };
 
-/* --- Opening ------------------------------------------------------------------------------------------ */
+/* --- Opening
+ * ------------------------------------------------------------------------------------------ */
 
 static struct sink *sink_create(const struct audio_spec *spec, struct output *output, bool stream)
 {
@@ -160,7 +161,8 @@ int sink_begin(struct sink *sink, uint32_t sample_rate, uint32_t channels, struc
     return settle(sink, begin(sink, err), SINK_BEGUN);
 }
 
-/* --- Writing ------------------------------------------------------------------------------------------ */
+/* --- Writing
+ * ------------------------------------------------------------------------------------------ */
 
 static int check_finite(const struct sink *sink, const float *pcm, uint64_t frames, struct err *err)
 {
@@ -176,7 +178,8 @@ static int check_finite(const struct sink *sink, const float *pcm, uint64_t fram
                    (unsigned)(i % sink->channels));
 }
 
-/* Passes `frames` through the resampler to the encoder. `pcm` NULL: the end, and what is held back. */
+/* Passes `frames` through the resampler to the encoder. `pcm` NULL: the end, and what is held
+ * back. */
 static int resample(struct sink *sink, const float *pcm, size_t frames, struct err *err)
 {
     float block[AUDIO_BLOCK_SAMPLES];
@@ -215,7 +218,8 @@ int sink_write(struct sink *sink, const float *pcm, uint64_t frames, struct err 
     return settle(sink, write_frames(sink, pcm, frames, err), SINK_BEGUN);
 }
 
-/* --- The end ------------------------------------------------------------------------------------------ */
+/* --- The end
+ * ------------------------------------------------------------------------------------------ */
 
 static int finish(struct sink *sink, struct audio_info *info, struct err *err)
 {

@@ -1,5 +1,5 @@
-/* Word times as subtitle files. What a cue shows is decided in subtitle_cues.c; here is only how each
- * format writes it.
+/* Word times as subtitle files. What a cue shows is decided in subtitle_cues.c; here is only how
+ * each format writes it.
  */
 #include "audio/subtitle.h"
 
@@ -20,7 +20,8 @@ int subtitle_format_from(const char *name)
     return -1;
 }
 
-/* --- Times -------------------------------------------------------------------------------------------- */
+/* --- Times
+ * -------------------------------------------------------------------------------------------- */
 
 /* In `per_second` parts; nothing that is no time can come out. */
 static unsigned long long ticks(double seconds, double per_second)
@@ -52,7 +53,8 @@ static void put_seconds(struct str *out, double seconds)
     str_printf(out, "%llu.%03llu", ms / 1000, ms % 1000);
 }
 
-/* --- Cues --------------------------------------------------------------------------------------------- */
+/* --- Cues
+ * --------------------------------------------------------------------------------------------- */
 
 static void put_srt(struct str *out, size_t index, const struct cue *cue)
 {
@@ -119,7 +121,8 @@ static const char ass_head[] =
     "[Events]\n"
     "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n";
 
-/* --- Words -------------------------------------------------------------------------------------------- */
+/* --- Words
+ * -------------------------------------------------------------------------------------------- */
 
 /* RFC 4180 */
 static void put_csv_field(struct str *out, const char *text)
@@ -167,7 +170,8 @@ static void put_json(struct str *out, const struct audio_word *words, size_t cou
     str_puts(out, "\n]}\n");
 }
 
-/* --- Formats ------------------------------------------------------------------------------------------ */
+/* --- Formats
+ * ------------------------------------------------------------------------------------------ */
 
 struct format {
     const char *head;

@@ -1,8 +1,9 @@
 /* Which words are shown together, and how they are spelled. Knows no file format.
  *
- * Words become units: a unit is what one stretch of the source text says, since a model may say several
- * words for one written ("$5") and leave punctuation out of its ranges. Units become sentences, which end
- * at a full stop, a blank line or a pause; and sentences become cues of a line each.
+ * Words become units: a unit is what one stretch of the source text says, since a model may say
+ * several words for one written ("$5") and leave punctuation out of its ranges. Units become
+ * sentences, which end at a full stop, a blank line or a pause; and sentences become cues of a line
+ * each.
  */
 #include "audio/subtitle.h"
 
@@ -23,7 +24,8 @@ struct unit {
     bool last;         /* of its sentence */
 };
 
-/* --- Text --------------------------------------------------------------------------------------------- */
+/* --- Text
+ * --------------------------------------------------------------------------------------------- */
 
 static bool is_space(char c)
 {
@@ -105,10 +107,11 @@ static bool ends_sentence(const struct str *unit, bool space_after)
            (space_after && end_len(text, len, stops, COUNT(stops)) > 0);
 }
 
-/* --- Units -------------------------------------------------------------------------------------------- */
+/* --- Units
+ * -------------------------------------------------------------------------------------------- */
 
-/* Words of one stretch of text are one unit; words without a range, or with one that cannot be, stand
- * for themselves. */
+/* Words of one stretch of text are one unit; words without a range, or with one that cannot be,
+ * stand for themselves. */
 static size_t units_from_words(struct unit *units, const struct audio_word *words, size_t count,
                                const char *text)
 {
@@ -140,8 +143,9 @@ static size_t units_from_words(struct unit *units, const struct audio_word *word
     return unit_count;
 }
 
-/* Gives the text between two units to the first, but what touches the second ("(", an opening quote) to
- * that. NULL for `first` or `second`: the ends of the text, of which only what touches counts. */
+/* Gives the text between two units to the first, but what touches the second ("(", an opening
+ * quote) to that. NULL for `first` or `second`: the ends of the text, of which only what touches
+ * counts. */
 static void share_gap(const char *text, size_t text_len, struct unit *first, struct unit *second)
 {
     uint64_t from = first ? first->end : 0, to = second ? second->begin : text_len;
@@ -188,7 +192,8 @@ static void spell_units(struct unit *units, size_t count, const char *text, size
     }
 }
 
-/* --- Cues --------------------------------------------------------------------------------------------- */
+/* --- Cues
+ * --------------------------------------------------------------------------------------------- */
 
 /* How many units the next cue takes. */
 static size_t cue_take(const struct unit *units)

@@ -1,5 +1,6 @@
 /* What every module stands on: errors, strings, strict JSON and YAML, log, clock, files, digests.
- * The one header of host/base; it sees no other module. All functions are [any] unless said otherwise.
+ * The one header of host/base; it sees no other module. All functions are [any] unless said
+ * otherwise.
  */
 #ifndef BASE_H
 #define BASE_H

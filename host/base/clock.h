@@ -1,4 +1,5 @@
-/* Time and randomness from the system; whoever needs a time that tests can hold takes it as an argument. */
+/* Time and randomness from the system; whoever needs a time that tests can hold takes it as an
+ * argument. */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
@@ -10,8 +11,8 @@
 #define CLOCK_NEVER INT64_MAX
 
 int64_t clock_now(void); /* monotonic, ns */
-/* The wall clock less the monotonic one, ns: it grows by what the machine slept, or by the age of the snapshot that this
- * process was restored from. */
+/* The wall clock less the monotonic one, ns: it grows by what the machine slept, or by the age of
+ * the snapshot that this process was restored from. */
 int64_t clock_offset(void);
 
 /* RFC 3339 in UTC with milliseconds: "2026-01-31T12:00:00.000Z". */
@@ -20,8 +21,9 @@ void clock_text(char out[CLOCK_TEXT_SIZE]);
 
 uint64_t random_u64(void); /* from the kernel; for seeds and names */
 
-/* How long to wait, in ns, before trying again for the `attempt`th time, from 1: first_s, twice that, and so on up to max_s, of
- * which a random part up to one half is left out, so that many do not come back at once. */
+/* How long to wait, in ns, before trying again for the `attempt`th time, from 1: first_s, twice
+ * that, and so on up to max_s, of which a random part up to one half is left out, so that many do
+ * not come back at once. */
 int64_t backoff_ns(unsigned attempt, double first_s, double max_s);
 
 #endif

@@ -1,5 +1,5 @@
-/* The last line of a process that a plugin brings down; see crash.h. Async-signal-safe: the line is put together
- * before, when the plugin is entered.
+/* The last line of a process that a plugin brings down; see crash.h. Async-signal-safe: the line is
+ * put together before, when the plugin is entered.
  */
 #include "base/crash.h"
 
@@ -104,8 +104,8 @@ void crash_install(void)
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         sigaction(fatal[i], &action, NULL);
-    /* exit() in a plugin's thread would free OpenSSL's tables under the threads that hash, and one of them would bring the
-     * process down before report_exit has written its record. */
+    /* exit() in a plugin's thread would free OpenSSL's tables under the threads that hash, and one
+     * of them would bring the process down before report_exit has written its record. */
     OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     atexit(report_exit);
 }

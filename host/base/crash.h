@@ -7,7 +7,8 @@
 /* Installs the handlers, for faults and for a plugin that calls exit. [main] */
 void crash_install(void);
 
-/* Where crash_enter's record is appended when the process goes down; NULL: nowhere. Borrowed for good. [main] */
+/* Where crash_enter's record is appended when the process goes down; NULL: nowhere. Borrowed for
+ * good. [main] */
 void crash_record_to(const char *path);
 bool crash_records(void);
 

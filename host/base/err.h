@@ -1,6 +1,6 @@
-/* Errors: a code that every front end shows by the same word, the field it is about, and one line for
- * the person who has to act on it. Callers own the struct; functions write into it where most is known
- * and hand the code up unchanged.
+/* Errors: a code that every front end shows by the same word, the field it is about, and one line
+ * for the person who has to act on it. Callers own the struct; functions write into it where most
+ * is known and hand the code up unchanged.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H

@@ -14,7 +14,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* --- Paths -------------------------------------------------------------------------------------------- */
+/* --- Paths
+ * -------------------------------------------------------------------------------------------- */
 
 char *fs_absolute(const char *base, const char *path)
 {
@@ -95,7 +96,8 @@ bool fs_path_is_inside(const char *path)
     }
 }
 
-/* --- Files -------------------------------------------------------------------------------------------- */
+/* --- Files
+ * -------------------------------------------------------------------------------------------- */
 
 int fs_make_dirs(const char *path, mode_t mode, struct err *err)
 {
@@ -119,7 +121,8 @@ int fs_make_dirs(const char *path, mode_t mode, struct err *err)
     return result;
 }
 
-/* Until there is something to read, or *stop. A signal may come just before the wait, so the wait is short. */
+/* Until there is something to read, or *stop. A signal may come just before the wait, so the wait
+ * is short. */
 static void wait_to_read(int fd, const volatile sig_atomic_t *stop)
 {
     enum { WAIT_MS = 200 };

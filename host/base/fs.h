@@ -1,4 +1,5 @@
-/* Files and paths. Functions that fail return a negative err_code with the path and the reason in `err`. */
+/* Files and paths. Functions that fail return a negative err_code with the path and the reason in
+ * `err`. */
 #ifndef BASE_FS_H
 #define BASE_FS_H
 
@@ -19,16 +20,16 @@ const char *fs_name_of(const char *path);         /* after the last '/'; borrowe
 char *fs_current_dir(void);                       /* absolute; owned by the caller */
 char *fs_program_dir(void);                       /* where this program lies; owned by the caller */
 
-/* True for a relative path that stays below where it starts: no "..", no empty part, no NUL or control
- * character, no part over 255 bytes, at most 1,024 bytes. */
+/* True for a relative path that stays below where it starts: no "..", no empty part, no NUL or
+ * control character, no part over 255 bytes, at most 1,024 bytes. */
 bool fs_path_is_inside(const char *path);
 
 /* Makes `path` and what is missing above it. */
 int fs_make_dirs(const char *path, mode_t mode, struct err *err);
 /* Reads a whole regular file, pipe or device of at most `size_max` bytes into `out`. */
 int fs_read_file(const char *path, size_t size_max, struct str *out, struct err *err);
-/* The same from an open descriptor; `name` is for messages. Once *stop is set (NULL: never), also while it waits:
- * ERR_CANCELLED. */
+/* The same from an open descriptor; `name` is for messages. Once *stop is set (NULL: never), also
+ * while it waits: ERR_CANCELLED. */
 int fs_read_fd(int fd, const char *name, size_t size_max, const volatile sig_atomic_t *stop,
                struct str *out, struct err *err);
 /* Makes or truncates a file with this content. */

@@ -1,8 +1,8 @@
-/* cJSON behind a strict layer. cJSON alone rounds integers over 2^53, cuts strings at \u0000, and takes
- * invalid UTF-8, raw control characters, "01" and trailing text; none of that passes here.
+/* cJSON behind a strict layer. cJSON alone rounds integers over 2^53, cuts strings at \u0000, and
+ * takes invalid UTF-8, raw control characters, "01" and trailing text; none of that passes here.
  *
- * A number node keeps its literal in `valuestring` beside cJSON's double, so nothing is rounded on the
- * way through. Strings hold no NUL, so they are plain C strings.
+ * A number node keeps its literal in `valuestring` beside cJSON's double, so nothing is rounded on
+ * the way through. Strings hold no NUL, so they are plain C strings.
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H

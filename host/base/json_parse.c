@@ -1,9 +1,9 @@
 /* The strict way in for JSON; see json.h.
  *
- * One scanner checks the whole grammar and every limit, and writes a normalised copy in which each number
- * is a string that begins with NUMBER_MARK. cJSON builds the tree from that copy. A walk over the tree
- * turns the marked strings into numbers that keep their literal, and finds duplicate keys, which only
- * show once escapes are decoded. Knows nothing about what a text means.
+ * One scanner checks the whole grammar and every limit, and writes a normalised copy in which each
+ * number is a string that begins with NUMBER_MARK. cJSON builds the tree from that copy. A walk
+ * over the tree turns the marked strings into numbers that keep their literal, and finds duplicate
+ * keys, which only show once escapes are decoded. Knows nothing about what a text means.
  */
 #include "base/json.h"
 
@@ -39,7 +39,8 @@ struct scan {
     size_t members_len, members_cap;
 };
 
-/* --- Messages -------------------------------------------------------------------------------------- */
+/* --- Messages
+ * -------------------------------------------------------------------------------------- */
 
 /* "byte 7", or "line 2, column 3 (byte 7)" in a text of several lines; columns are characters. */
 static void set_place(const struct scan *s, size_t at)
@@ -87,7 +88,8 @@ static bool fail_expected(struct scan *s, size_t at, const char *expected)
     return fail_at(s, at, "expected %s, got '%.*s'", expected, (int)(end - at), s->text + at);
 }
 
-/* --- Numbers --------------------------------------------------------------------------------------- */
+/* --- Numbers
+ * --------------------------------------------------------------------------------------- */
 
 /* A C locale's strtod, whatever a library has set. */
 static double to_double(const char *literal)
@@ -110,7 +112,8 @@ static size_t skip_digits(const char *text, size_t len, size_t at)
     return at;
 }
 
-/* Moves *at behind the number that begins there; else to the wrong byte, and returns what was expected. */
+/* Moves *at behind the number that begins there; else to the wrong byte, and returns what was
+ * expected. */
 static const char *scan_number_grammar(const char *text, size_t len, size_t *at)
 {
     if (*at < len && text[*at] == '-')
@@ -170,7 +173,8 @@ cJSON *json_create_number(const char *literal)
     return node;
 }
 
-/* --- The scanner ----------------------------------------------------------------------------------- */
+/* --- The scanner
+ * ----------------------------------------------------------------------------------- */
 
 static bool scan_value(struct scan *s);
 
@@ -408,7 +412,8 @@ static bool scan_text(struct scan *s)
     return true;
 }
 
-/* --- The walk -------------------------------------------------------------------------------------- */
+/* --- The walk
+ * -------------------------------------------------------------------------------------- */
 
 static int compare_members(const void *a, const void *b)
 {

@@ -1,5 +1,5 @@
-/* Log lines on a file descriptor: JSON for programs, text for people. One write per line, no secrets,
- * no audio, no job text.
+/* Log lines on a file descriptor: JSON for programs, text for people. One write per line, no
+ * secrets, no audio, no job text.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

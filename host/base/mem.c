@@ -51,7 +51,8 @@ char *mem_copy_string(const char *text)
     return text ? mem_copy_text(text, strlen(text)) : NULL;
 }
 
-/* Segments that are not writable are as in their files, so nothing is lost. A debugger's breakpoints would be. */
+/* Segments that are not writable are as in their files, so nothing is lost. A debugger's
+ * breakpoints would be. */
 static int forget_code(struct dl_phdr_info *object, size_t size, void *arg)
 {
     uintptr_t page = *(const uintptr_t *)arg;

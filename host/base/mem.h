@@ -1,6 +1,6 @@
-/* Memory for small, bounded things. Running out of it ends the process with one line: nothing useful
- * can be done for a job whose few hundred bytes cannot be had. Whatever outside input can make large is
- * bounded before it is allocated.
+/* Memory for small, bounded things. Running out of it ends the process with one line: nothing
+ * useful can be done for a job whose few hundred bytes cannot be had. Whatever outside input can
+ * make large is bounded before it is allocated.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
@@ -14,8 +14,9 @@ void *mem_resize(void *ptr, size_t count, size_t size) __attribute__((returns_no
 char *mem_copy_text(const char *text, size_t len) __attribute__((returns_nonnull)); /* terminated */
 char *mem_copy_string(const char *text); /* NULL stays NULL */
 
-/* Gives back the pages of code that only the start needed, of this program and of all its libraries: for a process that has
- * started and goes on for long. What is still used comes back from the page cache when it is touched. */
+/* Gives back the pages of code that only the start needed, of this program and of all its
+ * libraries: for a process that has started and goes on for long. What is still used comes back
+ * from the page cache when it is touched. */
 void mem_forget_start(void);
 
 #endif

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Growing text -------------------------------------------------------------------------------- */
+/* --- Growing text
+ * -------------------------------------------------------------------------------- */
 
 static void reserve(struct str *s, size_t extra)
 {
@@ -128,7 +129,8 @@ void text_list_finish(struct text_list *list)
     *list = (struct text_list){0};
 }
 
-/* --- UTF-8 (The Unicode Standard, table 3-7) -------------------------------------------------------- */
+/* --- UTF-8 (The Unicode Standard, table 3-7)
+ * -------------------------------------------------------- */
 
 /* Length of the well-formed sequence at `p`, or 0. */
 static size_t sequence_len(const unsigned char *p, size_t left)
@@ -200,7 +202,8 @@ bool text_is_blank(const char *data, size_t len)
     return true;
 }
 
-/* --- Names ------------------------------------------------------------------------------------------ */
+/* --- Names
+ * ------------------------------------------------------------------------------------------ */
 
 static int lower(char c)
 {
@@ -223,7 +226,8 @@ bool text_equal_nocase(const char *a, const char *b)
 
 #define SUGGEST_LEN_MAX 63
 
-/* Edits (insert, delete, replace, swap of neighbours) from `a` to `b` (optimal string alignment). */
+/* Edits (insert, delete, replace, swap of neighbours) from `a` to `b` (optimal string
+ * alignment). */
 static size_t distance(const char *a, const char *b)
 {
     size_t a_len = strlen(a), b_len = strlen(b);

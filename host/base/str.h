@@ -38,7 +38,8 @@ struct text_list {
 void text_list_add(struct text_list *list, char *text); /* takes `text` over */
 void text_list_finish(struct text_list *list);
 
-/* True when the bytes are UTF-8 (no surrogates, no overlong forms). Else *bad is the first wrong byte. */
+/* True when the bytes are UTF-8 (no surrogates, no overlong forms). Else *bad is the first wrong
+ * byte. */
 bool utf8_valid(const char *data, size_t len, size_t *bad);
 /* The longest length <= max that does not cut a character of valid UTF-8. */
 size_t utf8_cut(const char *data, size_t len, size_t max);

@@ -1,4 +1,5 @@
-/* Problems found in a file, and what can be asked of the tree that yaml_parse.c builds; see yaml.h. */
+/* Problems found in a file, and what can be asked of the tree that yaml_parse.c builds; see
+ * yaml.h. */
 #include "base/yaml.h"
 
 #include "base/json.h"
@@ -12,7 +13,8 @@ struct problem {
     char *message;
 };
 
-/* --- Problems -------------------------------------------------------------------------------------- */
+/* --- Problems
+ * -------------------------------------------------------------------------------------- */
 
 /* A message is one line on a terminal, whatever the file holds. */
 static void hide_controls(char *text)
@@ -82,7 +84,8 @@ void problems_finish(struct problems *p)
     *p = (struct problems){0};
 }
 
-/* --- The tree -------------------------------------------------------------------------------------- */
+/* --- The tree
+ * -------------------------------------------------------------------------------------- */
 
 const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key)
 {

@@ -1,9 +1,9 @@
-/* YAML over libyaml as an immutable tree in which every node knows where it stands: aliases and merge
- * keys resolved, ${VAR} expanded, duplicate keys and every limit checked. Manifests and YAML job files
- * are read from it.
+/* YAML over libyaml as an immutable tree in which every node knows where it stands: aliases and
+ * merge keys resolved, ${VAR} expanded, duplicate keys and every limit checked. Manifests and YAML
+ * job files are read from it.
  *
- * Typing is ours (YAML 1.2 core, and only where it cannot surprise): a plain scalar is null, true, false,
- * a JSON number or else text. `no`, `on`, `010`, `0x10` and `1_000` are text.
+ * Typing is ours (YAML 1.2 core, and only where it cannot surprise): a plain scalar is null, true,
+ * false, a JSON number or else text. `no`, `on`, `010`, `0x10` and `1_000` are text.
  */
 #ifndef BASE_YAML_H
 #define BASE_YAML_H
@@ -58,9 +58,9 @@ typedef const char *(*yaml_lookup)(const char *name, void *arg);
 
 struct yaml_doc; /* owns its nodes */
 
-/* Parses exactly one document. Every problem that can be told goes to `problems`. NULL when there is no tree
- * after them; a tree that comes with problems serves only to find more of them.
- * `lookup` NULL: ${...} stays as it is. "$${" stands for a literal "${". */
+/* Parses exactly one document. Every problem that can be told goes to `problems`. NULL when there
+ * is no tree after them; a tree that comes with problems serves only to find more of them. `lookup`
+ * NULL: ${...} stays as it is. "$${" stands for a literal "${". */
 struct yaml_doc *yaml_parse(const char *text, size_t len, const struct yaml_limits *limits,
                             yaml_lookup lookup, void *arg, struct problems *problems);
 /* The root; an empty document is an empty map. Borrowed until yaml_destroy. */

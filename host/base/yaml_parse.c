@@ -1,9 +1,9 @@
 /* From libyaml's events to the tree of yaml.h, in one pass over one document.
  *
- * Children wait on a stack until their list or map ends; a map then merges, looks for duplicate keys and
- * takes its entries into the arena of the document. What an alias names is shared, but it is counted at
- * every use with all below it, so neither the tree nor what is made of it can outgrow the limits.
- * Knows no schema.
+ * Children wait on a stack until their list or map ends; a map then merges, looks for duplicate
+ * keys and takes its entries into the arena of the document. What an alias names is shared, but it
+ * is counted at every use with all below it, so neither the tree nor what is made of it can outgrow
+ * the limits. Knows no schema.
  */
 #include "base/json.h"
 #include "base/mem.h"
@@ -70,7 +70,8 @@ struct build {
 
 static struct yaml_node *build_node(struct build *b, yaml_event_t *event, int depth);
 
-/* --- Places ---------------------------------------------------------------------------------------- */
+/* --- Places
+ * ---------------------------------------------------------------------------------------- */
 
 #define PROBLEM(b, mark, ...) \
     problems_add((b)->problems, (int)(mark).line + 1, (int)(mark).column + 1, __VA_ARGS__)
@@ -115,7 +116,8 @@ static char *quoted(const char *text)
     return str_take(&s);
 }
 
-/* --- Memory and limits ----------------------------------------------------------------------------- */
+/* --- Memory and limits
+ * ----------------------------------------------------------------------------- */
 
 static void *arena_alloc(struct yaml_doc *doc, size_t size)
 {
@@ -185,7 +187,8 @@ static struct node *new_node(struct build *b, enum yaml_kind kind, yaml_mark_t m
     return node;
 }
 
-/* --- Variables ------------------------------------------------------------------------------------- */
+/* --- Variables
+ * ------------------------------------------------------------------------------------- */
 
 /* How many "${" the text has; `place` becomes the nth of them, from 0. */
 static size_t find_variable(const char *text, size_t len, size_t nth, const char **place)
@@ -197,7 +200,8 @@ static size_t find_variable(const char *text, size_t len, size_t nth, const char
     return count;
 }
 
-/* The nth "${" of a scalar as the file shows it, or where the scalar begins when escapes hide it. */
+/* The nth "${" of a scalar as the file shows it, or where the scalar begins when escapes hide
+ * it. */
 static yaml_mark_t mark_of_variable(const struct build *b, const yaml_event_t *event, size_t nth)
 {
     const char *decoded = (const char *)event->data.scalar.value;
@@ -224,7 +228,8 @@ static const char *fail_variable(struct build *b, const yaml_event_t *event, siz
     return NULL;
 }
 
-/* Appends what "${", the nth of the scalar, at `begin` stands for. Returns what follows it, or NULL. */
+/* Appends what "${", the nth of the scalar, at `begin` stands for. Returns what follows it, or
+ * NULL. */
 static const char *expand_variable(struct build *b, const yaml_event_t *event, size_t nth,
                                    const char *begin, struct str *out)
 {
@@ -284,7 +289,8 @@ static bool expand(struct build *b, const yaml_event_t *event, struct str *out)
     return expanded;
 }
 
-/* --- Scalars, anchors, aliases --------------------------------------------------------------------- */
+/* --- Scalars, anchors, aliases
+ * --------------------------------------------------------------------- */
 
 static int compare_anchors(const void *a, const void *b)
 {
@@ -366,7 +372,8 @@ static struct yaml_node *use_alias(struct build *b, const yaml_event_t *event, i
     return &node->pub;
 }
 
-/* --- Lists and maps -------------------------------------------------------------------------------- */
+/* --- Lists and maps
+ * -------------------------------------------------------------------------------- */
 
 /* The parent counts what is counted of its child. */
 static void count_child(struct node *parent, const struct yaml_node *child)
@@ -492,7 +499,8 @@ static void close_map(struct build *b, struct node *map, size_t first)
     }
 }
 
-/* --- Events ---------------------------------------------------------------------------------------- */
+/* --- Events
+ * ---------------------------------------------------------------------------------------- */
 
 /* "${X}" without quotes inside [] or {} is what people run into first. */
 static bool is_bare_variable(const struct build *b, yaml_mark_t mark)
@@ -606,8 +614,8 @@ static struct yaml_node *build_container(struct build *b, const yaml_event_t *ev
     return &node->pub;
 }
 
-/* The value that begins with `event`, which it takes over; NULL once the build has failed. `depth` is the
- * number of lists and maps around it. */
+/* The value that begins with `event`, which it takes over; NULL once the build has failed. `depth`
+ * is the number of lists and maps around it. */
 static struct yaml_node *build_node(struct build *b, yaml_event_t *event, int depth)
 {
     struct yaml_node *node = NULL;
@@ -623,7 +631,8 @@ static struct yaml_node *build_node(struct build *b, yaml_event_t *event, int de
     return b->failed ? NULL : node;
 }
 
-/* --- The document ---------------------------------------------------------------------------------- */
+/* --- The document
+ * ---------------------------------------------------------------------------------- */
 
 static bool check_text(struct build *b)
 {

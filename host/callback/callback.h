@@ -1,6 +1,6 @@
-/* Callbacks: the outcome of a job, posted to who asked. A sender has a bounded queue and threads of its own, so that no receiver
- * ever holds up the making of audio, and a record on disk of everything that is still to be sent, so that nothing is lost when
- * the process dies.
+/* Callbacks: the outcome of a job, posted to who asked. A sender has a bounded queue and threads of
+ * its own, so that no receiver ever holds up the making of audio, and a record on disk of
+ * everything that is still to be sent, so that nothing is lost when the process dies.
  *
  *     callback_prepare (the record is on disk) -> the outcome is safe -> callback_release -> threads: try, wait, try again
  *                                                 taken: the record goes; given up: it becomes a dead letter
@@ -45,13 +45,15 @@ struct callback_post {
     bool is_error;
 };
 
-/* Starts nothing and makes nothing until there is a callback. What `options` points to is borrowed. [main] */
+/* Starts nothing and makes nothing until there is a callback. What `options` points to is borrowed.
+ * [main] */
 struct callback_sender *callback_sender_create(const struct callback_options *options);
 
-/* Writes the record of a callback; it is sent after callback_release. NULL, logged, when its body cannot be sent. Where no
- * record can be written the callback is sent all the same. [any] */
+/* Writes the record of a callback; it is sent after callback_release. NULL, logged, when its body
+ * cannot be sent. Where no record can be written the callback is sent all the same. [any] */
 struct callback *callback_prepare(struct callback_sender *sender, const struct callback_post *post);
-/* The callback of a job that ended; NULL when nobody wants one, the job has no id, or it was cancelled: who did that knows. */
+/* The callback of a job that ended; NULL when nobody wants one, the job has no id, or it was
+ * cancelled: who did that knows. */
 struct callback *callback_prepare_job(struct callback_sender *sender, const struct result *result);
 /* Hands it over; waits for nobody. Takes NULL. [any] */
 void callback_release(struct callback_sender *sender, struct callback *callback);
@@ -59,8 +61,9 @@ void callback_release(struct callback_sender *sender, struct callback *callback)
 void callback_post(struct callback_sender *sender, const struct callback_post *post);
 void callback_job_ended(struct callback_sender *sender, const struct result *result);
 
-/* Lets what is under way be sent until `deadline`, or until *stop is set (NULL: never); the rest become dead letters. Nothing
- * may be prepared that is not released. Frees; takes NULL. Returns how many are left. [main] */
+/* Lets what is under way be sent until `deadline`, or until *stop is set (NULL: never); the rest
+ * become dead letters. Nothing may be prepared that is not released. Frees; takes NULL. Returns how
+ * many are left. [main] */
 size_t callback_sender_destroy(struct callback_sender *sender, int64_t deadline,
                                const volatile sig_atomic_t *stop);
 
@@ -77,8 +80,9 @@ struct callback_letter {
     bool is_error;
 };
 
-/* Calls `each` for every dead letter in `dir`, oldest first, after making dead letters of what dead processes left; a file that
- * cannot be read as one is said by `wrong`. No directory is no error. Returns 0 or a negative code. */
+/* Calls `each` for every dead letter in `dir`, oldest first, after making dead letters of what dead
+ * processes left; a file that cannot be read as one is said by `wrong`. No directory is no error.
+ * Returns 0 or a negative code. */
 struct callback_visitor {
     void (*each)(const struct callback_letter *letter, void *arg);
     void (*wrong)(const struct err *err, void *arg);
@@ -86,18 +90,20 @@ struct callback_visitor {
 };
 int callback_letters(const char *dir, const struct callback_visitor *visitor, struct err *err);
 
-/* Tries a dead letter once more and removes it when it was taken. ERR_INVALID: there is no such letter (field "id"), or it can never be
- * sent; ERR_TIMEOUT, ERR_INTERNAL: not now; ERR_CANCELLED: *stop. */
+/* Tries a dead letter once more and removes it when it was taken. ERR_INVALID: there is no such
+ * letter (field "id"), or it can never be sent; ERR_TIMEOUT, ERR_INTERNAL: not now; ERR_CANCELLED:
+ * *stop. */
 int callback_replay(const struct callback_options *options, const char *id, const atomic_int *stop,
                     struct err *err);
 
 /* --- What is sent ----------------------------------------------------------------------------- */
 
-/* Where the outcome of a job goes, the caller's; NULL: nowhere. First what the job says, then the manifest; the URL for errors is
- * derived where only the other is named. */
+/* Where the outcome of a job goes, the caller's; NULL: nowhere. First what the job says, then the
+ * manifest; the URL for errors is derived where only the other is named. */
 char *callback_url_for(const struct manifest_callbacks *manifest, const struct job_caller *caller,
                        bool is_error);
-/* ".../api/tts/NAME" -> ".../api/tts/error-callback", else "/error-callback" is appended to the path; the caller's. */
+/* ".../api/tts/NAME" -> ".../api/tts/error-callback", else "/error-callback" is appended to the
+ * path; the caller's. */
 char *callback_error_url(const char *url);
 
 /* Appends the JSON body for a job: required-behaviour C.4. Without audio. */
@@ -116,7 +122,8 @@ struct callback_signing {
 };
 void callback_sign(const struct callback_signing *signing, char signature[DIGEST_HEX_SIZE]);
 
-/* What an answer means. `code`: of the exchange, 0 when there is a whole answer with this status. */
+/* What an answer means. `code`: of the exchange, 0 when there is a whole answer with this
+ * status. */
 enum callback_fate { CALLBACK_TAKEN, CALLBACK_FOLLOW, CALLBACK_RETRY, CALLBACK_REFUSED };
 enum callback_fate callback_judge(int code, int status);
 

@@ -21,10 +21,12 @@ void callback_destroy(struct callback *callback); /* takes NULL */
 
 /* --- Records (spool.c) ------------------------------------------------------------------------ */
 
-/* The directory of dead letters, and in it a private folder of this process with what is under way; see spool.c. [any] */
+/* The directory of dead letters, and in it a private folder of this process with what is under way;
+ * see spool.c. [any] */
 struct spool;
 
-/* Makes the directory and the folder; dead processes' records become dead letters, *adopted of them. */
+/* Makes the directory and the folder; dead processes' records become dead letters, *adopted of
+ * them. */
 int spool_open(const char *dir, struct spool **spool, size_t *adopted, struct err *err);
 /* Only the latter, without making anything. */
 size_t spool_adopt(const char *dir);
@@ -50,7 +52,8 @@ struct callback_answer {
     double retry_after_s; /* -1: none */
 };
 
-/* Posts it, follows 307 and 308. ERR_CANCELLED in answer->err: *stop was set. Never CALLBACK_FOLLOW. */
+/* Posts it, follows 307 and 308. ERR_CANCELLED in answer->err: *stop was set. Never
+ * CALLBACK_FOLLOW. */
 enum callback_fate callback_try(const struct callback_options *options, struct http_client *client,
                                 const struct callback *callback, const atomic_int *stop,
                                 struct callback_answer *answer);

@@ -1,4 +1,5 @@
-/* One try at a callback: signed, posted, and after a 307 or 308 signed anew and posted there. Knows no queue and no records.
+/* One try at a callback: signed, posted, and after a 307 or 308 signed anew and posted there. Knows
+ * no queue and no records.
  *
  * What is signed is what goes out: the body's very bytes, and the path as it stands in the request.
  */

@@ -1,5 +1,6 @@
-/* The sender: its queue and its threads; see callback.h. Every thread takes the callback that is due first, so a receiver that
- * hangs holds up the others by one thread only, and never for longer than a try may take.
+/* The sender: its queue and its threads; see callback.h. Every thread takes the callback that is
+ * due first, so a receiver that hangs holds up the others by one thread only, and never for longer
+ * than a try may take.
  */
 #include "callback/callback_private.h"
 
@@ -64,7 +65,8 @@ static void taken(struct callback_sender *sender, struct callback *callback)
 
 /* --- The threads ------------------------------------------------------------------------------ */
 
-/* Takes the callback that is due first off the list, once it is due; NULL at the end. With the lock. */
+/* Takes the callback that is due first off the list, once it is due; NULL at the end. With the
+ * lock. */
 static struct callback *take_due(struct callback_sender *sender)
 {
     while (!atomic_load(&sender->stop)) {

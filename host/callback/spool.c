@@ -1,6 +1,7 @@
-/* Callbacks on disk. DIR/ID.json is a dead letter. What is under way lies in DIR/.sending-XXXX/, whose file `lock` its process
- * holds for as long as it lives; whoever finds such a folder with a free lock moves what is in it to DIR. So every callback
- * is in exactly one place, and moves by rename. Knows no network.
+/* Callbacks on disk. DIR/ID.json is a dead letter. What is under way lies in DIR/.sending-XXXX/,
+ * whose file `lock` its process holds for as long as it lives; whoever finds such a folder with a
+ * free lock moves what is in it to DIR. So every callback is in exactly one place, and moves by
+ * rename. Knows no network.
  */
 #include "callback/callback_private.h"
 
@@ -170,7 +171,8 @@ static size_t folder_empty(const char *dir, const char *own)
     return moved;
 }
 
-/* Its lock is free or was never made: its process is gone, or about to lock it and then finds that it is away. */
+/* Its lock is free or was never made: its process is gone, or about to lock it and then finds that
+ * it is away. */
 static size_t folder_adopt(const char *dir, const char *name)
 {
     char *own = fs_join(dir, name), *lock = fs_join(own, LOCK_NAME);
@@ -200,7 +202,8 @@ size_t spool_adopt(const char *path)
     return moved;
 }
 
-/* 1; 0 when another process took the folder for a dead one's before its lock was held; -1 with errno. */
+/* 1; 0 when another process took the folder for a dead one's before its lock was held; -1 with
+ * errno. */
 static int folder_lock(struct spool *spool)
 {
     struct stat ours, named;

@@ -10,7 +10,8 @@
 
 #define FLUSH_AFTER_SIGNAL_S 5.0 /* callbacks; what stops us has waited for jobs already */
 
-/* --- Arguments ------------------------------------------------------------------------------------------- */
+/* --- Arguments
+ * ------------------------------------------------------------------------------------------- */
 
 static error_t parse_common(int key, char *argument, struct argp_state *state)
 {
@@ -64,7 +65,8 @@ bool app_integer(const char *text, int64_t *integer)
     return good;
 }
 
-/* --- The parts --------------------------------------------------------------------------------------------- */
+/* --- The parts
+ * --------------------------------------------------------------------------------------------- */
 
 const char *app_getenv(const char *name, void *arg)
 {
@@ -176,7 +178,8 @@ void app_complain(const struct err *err)
     str_finish(&line);
 }
 
-/* --- Signals ------------------------------------------------------------------------------------------------ */
+/* --- Signals
+ * ------------------------------------------------------------------------------------------------ */
 
 volatile sig_atomic_t app_signal;
 

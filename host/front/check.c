@@ -1,5 +1,5 @@
-/* `voxhost check`: the conformance suite on one plugin. Reads the arguments and the recording; the cases are
- * in host/plugin. Needs no manifest.
+/* `voxhost check`: the conformance suite on one plugin. Reads the arguments and the recording; the
+ * cases are in host/plugin. Needs no manifest.
  */
 #include "audio/audio.h"
 #include "front/app.h"
@@ -56,7 +56,8 @@ struct arguments {
     const char *load_options, *job_options, *model_dir, *voice, *transcript, *timeout;
 };
 
-/* --- Arguments --------------------------------------------------------------------------------------------- */
+/* --- Arguments
+ * --------------------------------------------------------------------------------------------- */
 
 static void add_case(struct arguments *a, const char *name, struct argp_state *state)
 {
@@ -163,7 +164,8 @@ static void collect_child_args(const struct arguments *a, const char **args)
     args[count] = NULL;
 }
 
-/* --- Inputs ------------------------------------------------------------------------------------------------- */
+/* --- Inputs
+ * ------------------------------------------------------------------------------------------------- */
 
 static int read_options(const char *text, const char *option, cJSON **out, struct err *err)
 {

@@ -1,4 +1,5 @@
-/* The verb `config`: shows the effective manifest, or the reference of its keys. Opens no plugin. */
+/* The verb `config`: shows the effective manifest, or the reference of its keys. Opens no
+ * plugin. */
 #include "front/inspect.h"
 #include "job/job.h"
 

@@ -1,6 +1,6 @@
-/* The verb `doctor`: looks at the machine (doctor_machine.c), then at a manifest and what its models need,
- * and says what to do. Makes and changes nothing, unless it is told to load the models, or to try the storage
- * (doctor_storage.c).
+/* The verb `doctor`: looks at the machine (doctor_machine.c), then at a manifest and what its
+ * models need, and says what to do. Makes and changes nothing, unless it is told to load the
+ * models, or to try the storage (doctor_storage.c).
  */
 #include "front/inspect.h"
 
@@ -18,7 +18,8 @@ struct doctor_arguments {
     bool json, load, storage;
 };
 
-/* --- Findings ------------------------------------------------------------------------------------------- */
+/* --- Findings
+ * ------------------------------------------------------------------------------------------- */
 
 static void show(struct doctor *doctor, enum doctor_level level, const char *subject,
                  const char *message, const char *advice)
@@ -54,7 +55,8 @@ void doctor_report(struct doctor *doctor, enum doctor_level level, const char *s
     str_finish(&message);
 }
 
-/* --- The manifest --------------------------------------------------------------------------------------- */
+/* --- The manifest
+ * --------------------------------------------------------------------------------------- */
 
 /* One finding a line of the report. */
 static void report_problems(struct doctor *doctor, const char *report)
@@ -81,7 +83,8 @@ static bool open_manifest(struct doctor *doctor, struct app *app,
     return good;
 }
 
-/* --- Folders of plugins ------------------------------------------------------------------------------------ */
+/* --- Folders of plugins
+ * ------------------------------------------------------------------------------------ */
 
 static void check_folder(struct doctor *doctor, const char *folder)
 {
@@ -115,7 +118,8 @@ static void check_folders(struct doctor *doctor, const struct manifest *manifest
     text_list_finish(&dirs);
 }
 
-/* --- Models --------------------------------------------------------------------------------------------- */
+/* --- Models
+ * --------------------------------------------------------------------------------------------- */
 
 /* Where a value came from, by the object that `voxhost config --json` shows for its key. */
 static void append_source(const cJSON *key, struct str *out)
@@ -184,8 +188,8 @@ static bool check_cache(struct doctor *doctor, const char *subject,
     return doctor->counts[DOCTOR_FAIL] == failed;
 }
 
-/* A plugin that has speakers of its own may carry them inside and never look into its model_dir: then only
- * one that was set has to be there. */
+/* A plugin that has speakers of its own may carry them inside and never look into its model_dir:
+ * then only one that was set has to be there. */
 static void check_model_dir(struct doctor *doctor, const char *subject,
                             const struct manifest_model *model, const struct vox_entry *entry,
                             const cJSON *config)
@@ -255,7 +259,8 @@ static bool check_model(struct doctor *doctor, const struct app *app, const cJSO
     return good;
 }
 
-/* A library that would end this process is found by opening it in another first. Returns the exit code. */
+/* A library that would end this process is found by opening it in another first. Returns the exit
+ * code. */
 static int check_deadly(struct doctor *doctor, const struct manifest *manifest)
 {
     int exit_code = 0;
@@ -300,7 +305,8 @@ static int check_models(struct doctor *doctor, struct app *app, bool load)
     return exit_code;
 }
 
-/* --- Arguments ------------------------------------------------------------------------------------------ */
+/* --- Arguments
+ * ------------------------------------------------------------------------------------------ */
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {

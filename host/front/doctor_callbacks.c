@@ -1,5 +1,5 @@
-/* The doctor's look at callbacks: can they be signed, and kept when nobody takes them? Says nothing where the manifest has none;
- * sends none and makes nothing. */
+/* The doctor's look at callbacks: can they be signed, and kept when nobody takes them? Says nothing
+ * where the manifest has none; sends none and makes nothing. */
 #include "front/inspect.h"
 
 #include <errno.h>

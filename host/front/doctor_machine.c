@@ -1,5 +1,5 @@
-/* The doctor's look at the machine: what this program runs with and on. Knows no manifest. Each probe that
- * fails is a finding, never a reason to stop.
+/* The doctor's look at the machine: what this program runs with and on. Knows no manifest. Each
+ * probe that fails is a finding, never a reason to stop.
  */
 #include "front/inspect.h"
 
@@ -24,7 +24,8 @@
 #define OPEN_FILES_LOW 256u
 #define TMP_LOW_MB 16
 
-/* --- Shared with doctor.c ------------------------------------------------------------------------------- */
+/* --- Shared with doctor.c
+ * ------------------------------------------------------------------------------- */
 
 int doctor_try_dir(const char *dir)
 {
@@ -57,7 +58,8 @@ void doctor_check_space(struct doctor *doctor, const char *subject, const char *
                       (unsigned long long)free_mb);
 }
 
-/* --- Software ------------------------------------------------------------------------------------------- */
+/* --- Software
+ * ------------------------------------------------------------------------------------------- */
 
 static void check_libraries(struct doctor *doctor)
 {
@@ -127,7 +129,8 @@ static void check_encoders(struct doctor *doctor)
     str_finish(&good);
 }
 
-/* --- Hardware ------------------------------------------------------------------------------------------- */
+/* --- Hardware
+ * ------------------------------------------------------------------------------------------- */
 
 static void append_features(struct str *out)
 {
@@ -224,7 +227,8 @@ static void check_devices(struct doctor *doctor)
         doctor_report(doctor, DOCTOR_OK, "devices", NULL, "no GPU found; models run on the CPU");
 }
 
-/* --- Limits --------------------------------------------------------------------------------------------- */
+/* --- Limits
+ * --------------------------------------------------------------------------------------------- */
 
 static void check_limits(struct doctor *doctor)
 {

@@ -1,5 +1,5 @@
-/* The doctor's look at the storage: one small object goes all the way, from put to delete, and what goes wrong is told with what to
- * do about it. Makes nothing that it does not remove. */
+/* The doctor's look at the storage: one small object goes all the way, from put to delete, and what
+ * goes wrong is told with what to do about it. Makes nothing that it does not remove. */
 #include "front/inspect.h"
 
 #include "http/http.h"

@@ -1,5 +1,5 @@
-/* How jobs come in: one function per verb of the command line. Each parses its own arguments with argp and
- * returns the exit code. [main]
+/* How jobs come in: one function per verb of the command line. Each parses its own arguments with
+ * argp and returns the exit code. [main]
  */
 #ifndef FRONT_H
 #define FRONT_H

@@ -1,27 +1,33 @@
-/* What config, plugins and doctor share: verbs that look and change nothing. Inside host/front only. */
+/* What config, plugins and doctor share: verbs that look and change nothing. Inside host/front
+ * only. */
 #ifndef FRONT_INSPECT_H
 #define FRONT_INSPECT_H
 
 #include "front/app.h"
 
-/* Writes a text to standard output. Returns `exit_code`, or EXIT_JOBS_FAILED when it cannot be written. */
+/* Writes a text to standard output. Returns `exit_code`, or EXIT_JOBS_FAILED when it cannot be
+ * written. */
 int inspect_print(const struct str *text, int exit_code);
 
-/* --- Plugins --------------------------------------------------------------------------------------------- */
+/* --- Plugins
+ * --------------------------------------------------------------------------------------------- */
 
-/* What a plugin says of itself: "path", "error" (null: none), "hidden_by" (null, or the path of a plugin of the
- * same name that is found before it; it is not opened then), and the rest when it could be opened. */
+/* What a plugin says of itself: "path", "error" (null: none), "hidden_by" (null, or the path of a
+ * plugin of the same name that is found before it; it is not opened then), and the rest when it
+ * could be opened. */
 cJSON *plugin_sheet_create(const char *path, const char *hidden_by);
-/* Appends it as text of at most 100 columns, after a blank line when `out` has something already. */
+/* Appends it as text of at most 100 columns, after a blank line when `out` has something
+ * already. */
 void plugin_sheet_print(const cJSON *sheet, struct str *out);
 
-/* The same sheet from a child process, which alone opens the library. *is_deadly: opening it would have ended
- * or stopped this process. */
+/* The same sheet from a child process, which alone opens the library. *is_deadly: opening it would
+ * have ended or stopped this process. */
 cJSON *plugin_probe(const char *path, bool *is_deadly);
 /* In the child: sends the sheet to the parent. Returns the exit code. */
 int plugin_probe_answer(const char *path);
 
-/* --- Doctor ---------------------------------------------------------------------------------------------- */
+/* --- Doctor
+ * ---------------------------------------------------------------------------------------------- */
 
 enum doctor_level { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL };
 
@@ -42,7 +48,8 @@ __attribute__((format(printf, 5, 6))) void doctor_report(struct doctor *doctor,
 
 /* Can files be made in the directory? 0 or an errno value; leaves nothing behind. */
 int doctor_try_dir(const char *dir);
-/* Reports the free space on the disk of `dir`: `level` and `advice` when it is under `min_free_mb`. */
+/* Reports the free space on the disk of `dir`: `level` and `advice` when it is under
+ * `min_free_mb`. */
 void doctor_check_space(struct doctor *doctor, const char *subject, const char *dir,
                         int64_t min_free_mb, enum doctor_level level, const char *advice);
 

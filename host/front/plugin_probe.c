@@ -1,6 +1,7 @@
-/* Opens a plugin in a child process to read what it says of itself: a library that crashes, hangs or prints
- * when it is opened does so alone, and the many libraries of a folder never meet in one process.
- * The child is this program (`voxhost plugins --probe PATH`); its answer comes over a pipe.
+/* Opens a plugin in a child process to read what it says of itself: a library that crashes, hangs
+ * or prints when it is opened does so alone, and the many libraries of a folder never meet in one
+ * process. The child is this program (`voxhost plugins --probe PATH`); its answer comes over a
+ * pipe.
  */
 #include "front/inspect.h"
 

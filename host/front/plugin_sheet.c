@@ -1,5 +1,5 @@
-/* One plugin as the verb `plugins` shows it, read from its entry alone: a JSON object, and the text for people
- * that is made of that object. Knows no folders.
+/* One plugin as the verb `plugins` shows it, read from its entry alone: a JSON object, and the text
+ * for people that is made of that object. Knows no folders.
  */
 #include "front/inspect.h"
 
@@ -10,7 +10,8 @@
 #define PLUGIN_TEXT_SIZE_MAX 4096 /* of one text in an entry */
 #define COLUMNS_MAX 100
 
-/* --- An entry as JSON ----------------------------------------------------------------------------------- */
+/* --- An entry as JSON
+ * ----------------------------------------------------------------------------------- */
 
 static const struct capability {
     uint64_t bit;
@@ -144,7 +145,8 @@ cJSON *plugin_sheet_create(const char *path, const char *hidden_by)
     return object;
 }
 
-/* --- The same as text ------------------------------------------------------------------------------------ */
+/* --- The same as text
+ * ------------------------------------------------------------------------------------ */
 
 static const char *text_of(const cJSON *object, const char *name)
 {

@@ -1,5 +1,6 @@
-/* The verb `plugins`: finds what is installed, in the order in which a model's plugin is searched for, and
- * shows what each can do. No model is loaded, and each library is opened in a process of its own.
+/* The verb `plugins`: finds what is installed, in the order in which a model's plugin is searched
+ * for, and shows what each can do. No model is loaded, and each library is opened in a process of
+ * its own.
  */
 #include "front/inspect.h"
 
@@ -29,7 +30,8 @@ struct listing {
     bool is_cut; /* there were more */
 };
 
-/* --- Finding -------------------------------------------------------------------------------------------- */
+/* --- Finding
+ * -------------------------------------------------------------------------------------------- */
 
 static bool same_file(const char *a, const char *b)
 {
@@ -112,7 +114,8 @@ static char *find_named(const char *name, const struct manifest *manifest, struc
     return plugin_find(name, manifest->dir, &manifest->host.plugin_path, err);
 }
 
-/* --- The sheets ----------------------------------------------------------------------------------------- */
+/* --- The sheets
+ * ----------------------------------------------------------------------------------------- */
 
 static void list_all(const struct manifest *manifest, cJSON *sheets)
 {
@@ -175,7 +178,8 @@ static void print_sheets(const struct plugins_arguments *arguments, const struct
         print_none(manifest, out);
 }
 
-/* --- Arguments ------------------------------------------------------------------------------------------ */
+/* --- Arguments
+ * ------------------------------------------------------------------------------------------ */
 
 enum { KEY_PROBE = 256 };
 

@@ -26,9 +26,11 @@ struct speak {
     struct result *result; /* set by the runner, read once all is answered */
 };
 
-/* --- From arguments to a job -------------------------------------------------------------------------------------------- */
+/* --- From arguments to a job
+ * -------------------------------------------------------------------------------------------- */
 
-/* Values stay text: job_parse reads speak's job loosely, as a row of CSV. The last of a name counts. */
+/* Values stay text: job_parse reads speak's job loosely, as a row of CSV. The last of a name
+ * counts. */
 static void add_option(struct argp_state *state, cJSON *job, const char *argument)
 {
     const char *equals = strchr(argument, '=');
@@ -57,7 +59,8 @@ static int read_text(const struct speak *speak, struct str *text, struct err *er
     return result;
 }
 
-/* Where -o points: a stream for "-", pipes and devices; else a file, whose ending may name the format. */
+/* Where -o points: a stream for "-", pipes and devices; else a file, whose ending may name the
+ * format. */
 static int choose_output(struct speak *speak, struct err *err)
 {
     const char *out = speak->arguments.out;
@@ -118,7 +121,8 @@ static int make_job(struct speak *speak, struct err *err)
     return result;
 }
 
-/* --- Running ------------------------------------------------------------------------------------------------------------- */
+/* --- Running
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static int open_store(struct speak *speak, struct err *err)
 {
@@ -230,7 +234,8 @@ static int run_all(struct speak *speak, bool *all_back)
     return exit_code_of(speak);
 }
 
-/* --- Arguments ------------------------------------------------------------------------------------------------------------ */
+/* --- Arguments
+ * ------------------------------------------------------------------------------------------------------------ */
 
 enum {
     KEY_SEED = 256,

@@ -293,8 +293,8 @@ static bool set_body(struct transfer *transfer, const struct http_request *reque
            curl->easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, TAKEN_BUFFER_SIZE) == CURLE_OK;
 }
 
-/* A POST is libcurl's own, and stays one wherever it is sent on: a GET elsewhere that is answered well says nothing about
- * what was to be posted. */
+/* A POST is libcurl's own, and stays one wherever it is sent on: a GET elsewhere that is answered
+ * well says nothing about what was to be posted. */
 static bool set_method(struct transfer *transfer, const struct http_request *request)
 {
     const struct curl_api *curl = transfer->curl;

@@ -1,5 +1,6 @@
-/* One run of one job on one session: what the plugin may call, what it may not, and what its outcome means.
- * Knows no queue. The lock is held only inside callbacks and around changes, never across speak().
+/* One run of one job on one session: what the plugin may call, what it may not, and what its
+ * outcome means. Knows no queue. The lock is held only inside callbacks and around changes, never
+ * across speak().
  */
 #include "job/job_private.h"
 
@@ -16,7 +17,8 @@ static struct attempt *attempt_of(const struct vox_job *job)
     return job->self;
 }
 
-/* --- What the plugin calls --------------------------------------------------------------------------------------- */
+/* --- What the plugin calls
+ * --------------------------------------------------------------------------------------- */
 
 /* Keeps the first failure, and that it was the plugin's fault. With the lock. */
 __attribute__((format(printf, 2, 3))) static int32_t contract_broken(struct attempt *attempt,
@@ -180,7 +182,8 @@ static void job_warn(const struct vox_job *job, struct vox_str message)
     pthread_mutex_unlock(&attempt->lock);
 }
 
-/* --- Creation ------------------------------------------------------------------------------------------------------ */
+/* --- Creation
+ * ------------------------------------------------------------------------------------------------------ */
 
 struct attempt *attempt_create(const struct job *job, const struct runner_options *runner,
                                struct voice_cache *voices, struct recent *recent)
@@ -244,7 +247,8 @@ struct result *attempt_result(const struct job *job)
     return result;
 }
 
-/* --- Outcome ------------------------------------------------------------------------------------------------------- */
+/* --- Outcome
+ * ------------------------------------------------------------------------------------------------------- */
 
 static int stopped(const struct attempt *attempt, struct err *err)
 {
@@ -289,7 +293,8 @@ static enum session_fate session_after(const struct attempt *attempt, int32_t co
                                                                           : SESSION_KEEP;
 }
 
-/* --- Steps ---------------------------------------------------------------------------------------------------------- */
+/* --- Steps
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static int open_sink(struct attempt *attempt, struct err *err)
 {
@@ -307,7 +312,8 @@ static int open_sink(struct attempt *attempt, struct err *err)
     return sink_open_file(attempt->temp, spec, &attempt->sink, err);
 }
 
-/* What stands in results.jsonl for a job that brought the process down: short, since it is made for every job. */
+/* What stands in results.jsonl for a job that brought the process down: short, since it is made for
+ * every job. */
 static void write_crash_record(const struct job *job, struct str *out)
 {
     str_puts(out, "{\"id\":");
@@ -494,7 +500,8 @@ static void take_texts(struct attempt *attempt, struct result *result)
     attempt->warnings = (struct text_list){0};
 }
 
-/* --- Public ---------------------------------------------------------------------------------------------------------- */
+/* --- Public
+ * ---------------------------------------------------------------------------------------------------------- */
 
 bool attempt_run(struct attempt *attempt, struct result *result, enum session_fate *fate)
 {

@@ -1,5 +1,5 @@
-/* Jobs: from an untrusted JSON object to a checked struct, through a queue to a session of the right model,
- * to audio in the store and a result. Front ends only make jobs and take results.
+/* Jobs: from an untrusted JSON object to a checked struct, through a queue to a session of the
+ * right model, to audio in the store and a result. Front ends only make jobs and take results.
  *
  *     job_parse -> runner_submit -> (a worker: session, voice, speak, sink, commit) -> runner's `done`
  *
@@ -14,7 +14,8 @@
 #include "store/store.h"
 #include "voice/voice.h"
 
-/* --- A job -------------------------------------------------------------------------------------------- */
+/* --- A job
+ * -------------------------------------------------------------------------------------------- */
 
 #define JOB_ID_SIZE_MAX 200
 #define JOB_WARNINGS_MAX 64 /* further ones are counted */
@@ -59,13 +60,15 @@ struct job_ask {
 struct job_caller {
     enum job_op op;                          /* OP_COUNT: it cannot be told */
     char *callback_url, *error_callback_url; /* NULL: not named */
-    /* What of the job is repeated, an object of some of: user_id, story_id, story_name, voice_id, voice_name, story_type,
-     * language, is_kids_voice, text_length (characters), metadata. NULL: nothing */
+    /* What of the job is repeated, an object of some of: user_id, story_id, story_name, voice_id,
+     * voice_name, story_type, language, is_kids_voice, text_length (characters), metadata. NULL:
+     * nothing */
     cJSON *echo;
 };
 
-/* Reads a job for that, also one that is wrong elsewhere: what cannot be used is left out. A wrong URL and metadata that are
- * too large are ERR_INVALID. Members that are absent are looked for in the job's `metadata` as well. */
+/* Reads a job for that, also one that is wrong elsewhere: what cannot be used is left out. A wrong
+ * URL and metadata that are too large are ERR_INVALID. Members that are absent are looked for in
+ * the job's `metadata` as well. */
 int job_caller_read(const cJSON *json, struct job_caller *caller, struct err *err);
 void job_caller_copy(const struct job_caller *from, struct job_caller *to);
 void job_caller_finish(struct job_caller *caller);
@@ -117,14 +120,14 @@ struct job_context {
     bool loose;             /* CSV and YAML: numbers may be text, and text look like a number */
 };
 
-/* Makes a job. ERR_INVALID and others name the field; all fields are checked before anything runs. A job of a
- * model that has failed is refused with that model's reason. */
+/* Makes a job. ERR_INVALID and others name the field; all fields are checked before anything runs.
+ * A job of a model that has failed is refused with that model's reason. */
 int job_parse(const cJSON *json, const struct job_context *context, struct job **job,
               struct err *err);
 void job_destroy(struct job *job); /* takes NULL */
 
-/* The id that job_parse would use, when it is usable at all, for results of jobs that are refused. The
- * caller's; a copy of `default_id` else. */
+/* The id that job_parse would use, when it is usable at all, for results of jobs that are refused.
+ * The caller's; a copy of `default_id` else. */
 char *job_id_of(const cJSON *json, const char *default_id);
 
 /* The operation that job_parse would find; OP_COUNT: none. */
@@ -138,7 +141,8 @@ bool job_has_field(const char *name);
 /* Appends the text of configs/JOBS.md. */
 void job_reference(struct str *out);
 
-/* --- A result ------------------------------------------------------------------------------------------ */
+/* --- A result
+ * ------------------------------------------------------------------------------------------ */
 
 struct result {
     char *id; /* NULL: see record */
@@ -175,7 +179,8 @@ struct result {
     uint64_t record;            /* of the job file, from 1, when there is no id */
 };
 
-/* A result for a job that was refused; `id` NULL: a record in which no job could be seen, known by its number. */
+/* A result for a job that was refused; `id` NULL: a record in which no job could be seen, known by
+ * its number. */
 struct result *result_refused(const char *id, uint64_t record, const struct err *err);
 /* Appends the result as one JSON object without a line end. `data` is left out. */
 void result_write(const struct result *result, struct str *out);
@@ -192,7 +197,8 @@ char *result_subtitle_name(const char *audio_name, enum subtitle_format format);
     "its plugin brought the process down; it is not tried again unless the job changes or this " \
     "line is removed"
 
-/* --- Running -------------------------------------------------------------------------------------------- */
+/* --- Running
+ * -------------------------------------------------------------------------------------------- */
 
 #define RUNNER_RECENT_MAX 1000 /* jobs that `status` and `download` know */
 #define RUNNER_QUEUE_MAX 256   /* jobs that wait; then runner_submit may block */
@@ -214,11 +220,13 @@ struct runner_options {
 
 /* Everything in `options` is borrowed until runner_destroy. */
 struct runner *runner_create(const struct runner_options *options);
-/* Queues a job and takes it over; `line` goes into its result. Blocks while the queue is full, until *stop is
- * set: then ERR_CANCELLED, and the job is destroyed. `stop` NULL: never blocks, the caller bounds what waits. */
+/* Queues a job and takes it over; `line` goes into its result. Blocks while the queue is full,
+ * until *stop is set: then ERR_CANCELLED, and the job is destroyed. `stop` NULL: never blocks, the
+ * caller bounds what waits. */
 int runner_submit(struct runner *runner, struct job *job, uint64_t line,
                   const volatile sig_atomic_t *stop);
-/* What became of a job, for `status` and `download` of later ones: by whoever takes the result, once it is where it stays. */
+/* What became of a job, for `status` and `download` of later ones: by whoever takes the result,
+ * once it is where it stays. */
 void runner_remember(struct runner *runner, const struct result *result);
 /* True when nothing waits or runs; waits for that until `deadline`. */
 bool runner_wait(struct runner *runner, int64_t deadline);
@@ -226,16 +234,18 @@ bool runner_wait(struct runner *runner, int64_t deadline);
 size_t runner_drop_queued(struct runner *runner);
 /* Asks what runs to end. */
 void runner_cancel(struct runner *runner);
-/* Asks what runs to end and waits until all is answered. False when a plugin hangs where the watchdog cannot answer
- * for it (open, close, a write that blocks): then the process should end by _exit, without runner_destroy. */
+/* Asks what runs to end and waits until all is answered. False when a plugin hangs where the
+ * watchdog cannot answer for it (open, close, a write that blocks): then the process should end by
+ * _exit, without runner_destroy. */
 bool runner_stop(struct runner *runner);
-/* Asks one job to end: one that waits is answered with ERR_CANCELLED at once (by this thread), one that runs as soon as
- * its plugin looks. False when there is no such job. */
+/* Asks one job to end: one that waits is answered with ERR_CANCELLED at once (by this thread), one
+ * that runs as soon as its plugin looks. False when there is no such job. */
 bool runner_cancel_job(struct runner *runner, uint64_t ticket);
 /* How far a job is, 0 to 1, as its plugin says; negative when it does not run. */
 double runner_job_progress(struct runner *runner, uint64_t ticket);
-/* Ends the workers and frees. False when a plugin does not come back soon after host.cancel_grace_s, be it from close after its
- * job was answered: then the process should end by _exit. */
+/* Ends the workers and frees. False when a plugin does not come back soon after
+ * host.cancel_grace_s, be it from close after its job was answered: then the process should end by
+ * _exit. */
 bool runner_destroy(struct runner *runner);
 
 #endif

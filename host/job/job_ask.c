@@ -1,4 +1,5 @@
-/* The fields of operations other than speech, checked: a part of job_parse. Looks at nothing but the job. */
+/* The fields of operations other than speech, checked: a part of job_parse. Looks at nothing but
+ * the job. */
 #include "job/job_fields.h"
 
 #include <stdlib.h>
@@ -23,7 +24,8 @@ static int missing(enum field field, struct err *err)
     return err_set(err, ERR_INVALID, job_fields[field].name, "missing");
 }
 
-/* --- Voices ----------------------------------------------------------------------------------------------- */
+/* --- Voices
+ * ----------------------------------------------------------------------------------------------- */
 
 /* "Anna.wav", as a system called its voices whose names were those of files, is "Anna". */
 static void drop_ending(char *name)
@@ -33,7 +35,8 @@ static void drop_ending(char *name)
         name[len - 4] = '\0';
 }
 
-/* A name is for people, and goes into file names only by way of an id; a path is a mistake, or worse. */
+/* A name is for people, and goes into file names only by way of an id; a path is a mistake, or
+ * worse. */
 static int check_name(const char *name, struct err *err)
 {
     if (strlen(name) > VOICE_NAME_LEN_MAX)
@@ -155,7 +158,8 @@ static int ask_voices(const struct given *given, struct job *job, struct err *er
     return result;
 }
 
-/* --- Results ---------------------------------------------------------------------------------------------- */
+/* --- Results
+ * ---------------------------------------------------------------------------------------------- */
 
 /* The format's default is that of the type: a wrong one for it is an error, not "nothing found". */
 static int take_format(const struct given *given, struct job *job, struct err *err)

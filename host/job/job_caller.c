@@ -1,6 +1,6 @@
-/* What a job says of who asked: where to report to, and what to repeat there. Read from the object itself, so that callers of
- * jobs that are refused hear of it too; what is wrong with a member that is only repeated is said by job_parse. Knows no
- * callbacks. */
+/* What a job says of who asked: where to report to, and what to repeat there. Read from the object
+ * itself, so that callers of jobs that are refused hear of it too; what is wrong with a member that
+ * is only repeated is said by job_parse. Knows no callbacks. */
 #include "job/job.h"
 
 #include <stdlib.h>

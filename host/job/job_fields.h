@@ -1,5 +1,5 @@
-/* The fields of a job and its operations: tables for the parser and the reference, and reading values by their type.
- * Inside host/job only.
+/* The fields of a job and its operations: tables for the parser and the reference, and reading
+ * values by their type. Inside host/job only.
  */
 #ifndef JOB_FIELDS_H
 #define JOB_FIELDS_H
@@ -80,7 +80,8 @@ struct op_spec {
 };
 extern const struct op_spec job_ops[OP_COUNT];
 
-/* What other clients call our operations, as `endpoint` and `action`; `why` set: refused with that reason. */
+/* What other clients call our operations, as `endpoint` and `action`; `why` set: refused with that
+ * reason. */
 struct op_alias {
     const char *name;
     enum job_op op;
@@ -108,7 +109,8 @@ struct older_field {
 extern const struct older_field job_older_fields[];
 extern const size_t job_older_field_count;
 
-/* --- Reading --------------------------------------------------------------------------------------------- */
+/* --- Reading
+ * --------------------------------------------------------------------------------------------- */
 
 /* The members of a job, sorted. */
 struct given {
@@ -137,8 +139,9 @@ int given_check_text(enum field field, const char *text, size_t len, int64_t siz
 /* A choice in words: "one of a, b". */
 void given_expected(const struct field_spec *spec, struct str *out);
 
-/* When `text` names an object in the storage ("s3://bucket/key", or a key below storage.voices_prefix), *url is how the
- * runner fetches it, the caller's; else NULL. ERR_INVALID, ERR_UNSUPPORTED for one that may not be read. */
+/* When `text` names an object in the storage ("s3://bucket/key", or a key below
+ * storage.voices_prefix), *url is how the runner fetches it, the caller's; else NULL. ERR_INVALID,
+ * ERR_UNSUPPORTED for one that may not be read. */
 int given_object(const struct given *given, enum field field, const char *text, char **url,
                  struct err *err);
 

@@ -1,5 +1,5 @@
-/* From a JSON object to a checked job, by the table in job_fields.c. Nothing is coerced, and all fields are
- * checked before anything runs. Knows no queue and no result.
+/* From a JSON object to a checked job, by the table in job_fields.c. Nothing is coerced, and all
+ * fields are checked before anything runs. Knows no queue and no result.
  */
 #include "job/job_fields.h"
 
@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* --- The fields ---------------------------------------------------------------------------------------------- */
+/* --- The fields
+ * ---------------------------------------------------------------------------------------------- */
 
 static int check_id(const char *id, struct err *err)
 {
@@ -411,7 +412,8 @@ static int read_options(const struct given *given, struct job *job, struct err *
                          err);
 }
 
-/* --- What decides the audio, as a digest ------------------------------------------------------------------------ */
+/* --- What decides the audio, as a digest
+ * ------------------------------------------------------------------------ */
 
 static void add(struct digest *digest, const char *name, const char *text, size_t len)
 {
@@ -449,7 +451,8 @@ static void hash_operation(struct job *job, const cJSON *json)
     str_finish(&text);
 }
 
-/* The model's folder is left out, so that a tree may be moved: who puts another checkpoint into it starts anew. */
+/* The model's folder is left out, so that a tree may be moved: who puts another checkpoint into it
+ * starts anew. */
 static void compute_hash(struct job *job)
 {
     const struct vox_entry *entry = model_entry(job->model);
@@ -485,7 +488,8 @@ static void compute_hash(struct job *job)
     digest_destroy(digest);
 }
 
-/* --- Public -------------------------------------------------------------------------------------------------------- */
+/* --- Public
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Who a result is for, and how it is handed over. */
 static int read_caller(const struct given *given, struct job *job, struct err *err)
@@ -544,8 +548,8 @@ static int do_without_sample(struct job *job, struct err *err)
     return 0;
 }
 
-/* Which model makes the profile and speaks the sample; job->model stays NULL where none does. Without a named one and
- * without a sample nothing depends on it. */
+/* Which model makes the profile and speaks the sample; job->model stays NULL where none does.
+ * Without a named one and without a sample nothing depends on it. */
 static int choose_cloner(const struct given *given, struct job *job, struct err *err)
 {
     bool is_needed = given->values[FIELD_MODEL_TYPE] || (job->text && !given->is_cloning);

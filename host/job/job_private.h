@@ -32,12 +32,13 @@ void recent_end(struct recent *recent, const struct result *result);
 bool recent_find(struct recent *recent, const char *id, struct recent_job *out);
 void recent_job_finish(struct recent_job *job);
 
-/* --- attempt.c ---------------------------------------------------------------------------------- */
+/* --- attempt.c
+ * ---------------------------------------------------------------------------------- */
 
 enum stop_reason { STOP_NONE, STOP_CANCELLED, STOP_TIMEOUT };
 
-/* One run of one job. A plugin that never comes back keeps it: `detached` then says that the host has
- * answered for it and takes nothing more. */
+/* One run of one job. A plugin that never comes back keeps it: `detached` then says that the host
+ * has answered for it and takes nothing more. */
 struct attempt {
     struct vox_job abi;
     const struct job *job;
@@ -76,10 +77,12 @@ struct attempt {
 /* The job's model has a session reserved for it. */
 struct attempt *attempt_create(const struct job *job, const struct runner_options *runner,
                                struct voice_cache *voices, struct recent *recent);
-/* Runs it to the end: session, voice, speak, encode, store. Fills everything of `result` but the queue's times. `fate` is
- * what to do with the session. False when the attempt was detached meanwhile: then `result` is empty. */
+/* Runs it to the end: session, voice, speak, encode, store. Fills everything of `result` but the
+ * queue's times. `fate` is what to do with the session. False when the attempt was detached
+ * meanwhile: then `result` is empty. */
 bool attempt_run(struct attempt *attempt, struct result *result, enum session_fate *fate);
-/* Answers for an attempt whose plugin does not come back; false when it just did, or is inside a write. */
+/* Answers for an attempt whose plugin does not come back; false when it just did, or is inside a
+ * write. */
 bool attempt_detach(struct attempt *attempt, struct result *result);
 /* What every result of the job has, whatever happens. */
 struct result *attempt_result(const struct job *job);
@@ -87,7 +90,8 @@ void attempt_destroy(struct attempt *attempt);
 /* How recordings are fetched for it. */
 struct voice_fetch attempt_fetch(struct attempt *attempt);
 
-/* --- operation.c: what is no speech -------------------------------------------------------------- */
+/* --- operation.c: what is no speech
+ * -------------------------------------------------------------- */
 
 /* Does all of an operation without a model. Fills result->answer, or its error. */
 int operation_run(struct attempt *attempt, struct result *result);

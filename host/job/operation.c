@@ -1,5 +1,6 @@
-/* Operations that are no speech: voices of the library, stored results, what this host knows and can do. Each fills
- * result->answer; they run on a runner's thread like any job, without a session. Knows no platform.
+/* Operations that are no speech: voices of the library, stored results, what this host knows and
+ * can do. Each fills result->answer; they run on a runner's thread like any job, without a session.
+ * Knows no platform.
  */
 #include "job/job_private.h"
 
@@ -29,7 +30,8 @@ static void add_integer(cJSON *object, const char *name, uint64_t number)
     cJSON_AddItemToObject(object, name, json_create_int64((int64_t)number));
 }
 
-/* --- Voices ----------------------------------------------------------------------------------------------- */
+/* --- Voices
+ * ----------------------------------------------------------------------------------------------- */
 
 /* Errors of the library name the fields of an import. */
 static int in_our_words(struct err *err)
@@ -206,7 +208,8 @@ void operation_end_voice(struct attempt *attempt, struct result *result)
     str_finish(&base64);
 }
 
-/* --- Files in answers ------------------------------------------------------------------------------------- */
+/* --- Files in answers
+ * ------------------------------------------------------------------------------------- */
 
 /* What is known of a file before it is handed over. */
 struct parcel {
@@ -341,7 +344,8 @@ static int export_voice(struct attempt *attempt, struct result *result, struct e
     return code;
 }
 
-/* --- Results of other jobs -------------------------------------------------------------------------------- */
+/* --- Results of other jobs
+ * -------------------------------------------------------------------------------- */
 
 static int unknown_job(const char *id, struct err *err)
 {
@@ -367,7 +371,8 @@ static int tell_status(struct attempt *attempt, struct result *result, struct er
     return 0;
 }
 
-/* Where the storage would have it by the template; for jobs that this process does not know (any more). */
+/* Where the storage would have it by the template; for jobs that this process does not know (any
+ * more). */
 static int computed_key(struct attempt *attempt, const char *format, struct str *key,
                         struct err *err)
 {
@@ -492,7 +497,8 @@ static int download(struct attempt *attempt, struct result *result, struct err *
     return code;
 }
 
-/* --- What this host can do -------------------------------------------------------------------------------- */
+/* --- What this host can do
+ * -------------------------------------------------------------------------------- */
 
 static void add_names(cJSON *object, const char *name, const char *const *names, size_t count)
 {
@@ -593,7 +599,8 @@ static int tell_capabilities(struct attempt *attempt, struct result *result, str
     return 0;
 }
 
-/* --- Public ----------------------------------------------------------------------------------------------- */
+/* --- Public
+ * ----------------------------------------------------------------------------------------------- */
 
 int operation_run(struct attempt *attempt, struct result *result)
 {

@@ -1,5 +1,5 @@
-/* The last jobs of this process by id: where they are and, once they have ended, where their results stay. For the
- * operations `status` and `download`. A ring: the oldest is forgotten.
+/* The last jobs of this process by id: where they are and, once they have ended, where their
+ * results stay. For the operations `status` and `download`. A ring: the oldest is forgotten.
  */
 #include "job/job_private.h"
 

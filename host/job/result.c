@@ -27,7 +27,8 @@ char *result_subtitle_name(const char *audio_name, enum subtitle_format format)
     return str_format("%.*s.%s", (int)stem, audio_name, subtitle_format_names[format]);
 }
 
-/* --- JSON ---------------------------------------------------------------------------------------------------- */
+/* --- JSON
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void write_key(struct str *out, const char *key)
 {
@@ -54,7 +55,8 @@ static void write_integer(struct str *out, const char *key, uint64_t number)
 
 static void write_rounded(struct str *out, const char *key, int decimals, double number)
 {
-    /* In integers, which print several times faster: a result has a dozen of these, and more for its words. */
+    /* In integers, which print several times faster: a result has a dozen of these, and more for
+     * its words. */
     static const uint64_t scales[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
     double scaled = number * (double)scales[decimals] + 0.5;
     write_key(out, key);

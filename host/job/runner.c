@@ -1,6 +1,7 @@
-/* The queue, the workers and the watchdog. A worker takes the first job whose model has a session free, so a
- * slow model holds up nobody else. The watchdog ends jobs that are over their time, and answers for those
- * whose plugin does not come back: their thread and session are given up, a new worker takes their place.
+/* The queue, the workers and the watchdog. A worker takes the first job whose model has a session
+ * free, so a slow model holds up nobody else. The watchdog ends jobs that are over their time, and
+ * answers for those whose plugin does not come back: their thread and session are given up, a new
+ * worker takes their place.
  *
  * Locks: the runner's first, then a model's or an attempt's. `done` is called with none held.
  */
@@ -53,7 +54,8 @@ struct runner {
 
 static void *work(void *arg);
 
-/* --- Answers ------------------------------------------------------------------------------------------------------- */
+/* --- Answers
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void deliver(struct runner *runner, struct queued *queued, struct result *result)
 {
@@ -81,9 +83,11 @@ static void answer_with(struct runner *runner, struct queued *queued, const stru
     deliver(runner, queued, result);
 }
 
-/* --- Workers -------------------------------------------------------------------------------------------------------- */
+/* --- Workers
+ * -------------------------------------------------------------------------------------------------------- */
 
-/* Can this job run now? 1: yes, a session is reserved, or queued->err says why it never will; 0: not yet. */
+/* Can this job run now? 1: yes, a session is reserved, or queued->err says why it never will; 0:
+ * not yet. */
 static int try_reserve(struct runner *runner, struct queued *queued, int64_t now, int64_t *wake)
 {
     if (!queued->job->model)
@@ -108,7 +112,8 @@ static int try_reserve(struct runner *runner, struct queued *queued, int64_t now
     return 0;
 }
 
-/* Takes the first job that can run off the queue, or NULL; *wake: when to look again. With the lock. */
+/* Takes the first job that can run off the queue, or NULL; *wake: when to look again. With the
+ * lock. */
 static struct queued *pick(struct runner *runner, int64_t *wake)
 {
     const struct model *blocked[MANIFEST_MODELS_MAX];
@@ -223,8 +228,8 @@ static bool start_worker(struct runner *runner)
     return true;
 }
 
-/* One more worker when jobs wait, nobody is idle, and it is allowed. When none can be had, those that are there
- * go on. With the lock. */
+/* One more worker when jobs wait, nobody is idle, and it is allowed. When none can be had, those
+ * that are there go on. With the lock. */
 static void start_worker_if_needed(struct runner *runner)
 {
     if (runner->head && runner->idle_count == 0 &&
@@ -261,7 +266,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* --- The watchdog ----------------------------------------------------------------------------------------------------- */
+/* --- The watchdog
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* When the worker's attempt next needs the watchdog, after doing what is due. With the lock. */
 static int64_t ask_to_stop(struct worker *worker, int64_t now)
@@ -335,7 +341,8 @@ static void *watch(void *arg)
     return NULL;
 }
 
-/* --- Public ----------------------------------------------------------------------------------------------------------- */
+/* --- Public
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static void models_changed(void *arg)
 {
@@ -392,7 +399,8 @@ static void add_progress(struct runner *runner, struct result *result)
         cJSON_AddItemToObject(result->answer, "progress", cJSON_CreateNumber(progress));
 }
 
-/* What only needs a look at what we know is answered at once, so that a host at work can be asked. */
+/* What only needs a look at what we know is answered at once, so that a host at work can be
+ * asked. */
 static void answer_now(struct runner *runner, struct queued *queued)
 {
     struct attempt *attempt =

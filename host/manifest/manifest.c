@@ -1,6 +1,6 @@
-/* The way of a manifest from a file to a checked struct: read, parse, walk the sections, lay the command
- * line over it, resolve, check. Also finds a model by name. What stands in a section is the tables'
- * business.
+/* The way of a manifest from a file to a checked struct: read, parse, walk the sections, lay the
+ * command line over it, resolve, check. Also finds a model by name. What stands in a section is the
+ * tables' business.
  */
 #include "manifest/manifest_private.h"
 

@@ -1,9 +1,10 @@
-/* The manifest: one YAML file, checked whole, as one immutable struct. It knows the words of a manifest,
- * not what plugins make of them: model options are checked against a plugin's schema in plugin/.
+/* The manifest: one YAML file, checked whole, as one immutable struct. It knows the words of a
+ * manifest, not what plugins make of them: model options are checked against a plugin's schema in
+ * plugin/.
  *
- * Every key stands in one table per section (manifest_schema.c) with its type, limits, default and help;
- * the parser, `voxhost config` and configs/REFERENCE.md all read that table.
- * A value comes from the command line (--set), else the manifest, else the environment, else its default.
+ * Every key stands in one table per section (manifest_schema.c) with its type, limits, default and
+ * help; the parser, `voxhost config` and configs/REFERENCE.md all read that table. A value comes
+ * from the command line (--set), else the manifest, else the environment, else its default.
  */
 #ifndef MANIFEST_H
 #define MANIFEST_H
@@ -46,8 +47,9 @@ struct manifest_host {
 
 enum manifest_storage_type { STORAGE_NONE, STORAGE_FILE, STORAGE_S3 };
 
-/* The endpoint is there if and only if the type is STORAGE_S3, `dir` if it is STORAGE_FILE. The keys and the token come
- * from one place: the manifest, or one family of variables (see manifest_storage_section). */
+/* The endpoint is there if and only if the type is STORAGE_S3, `dir` if it is STORAGE_FILE. The
+ * keys and the token come from one place: the manifest, or one family of variables (see
+ * manifest_storage_section). */
 struct manifest_storage {
     int64_t type; /* enum manifest_storage_type, resolved */
     char *dir;    /* absolute */
@@ -76,7 +78,8 @@ enum manifest_key_field {
 };
 extern const char *const manifest_key_fields[KEY_FIELD_COUNT + 1]; /* ends with NULL */
 
-/* Is this a template of relative paths that cannot leave what they begin with? ERR_INVALID says what is wrong. */
+/* Is this a template of relative paths that cannot leave what they begin with? ERR_INVALID says
+ * what is wrong. */
 int manifest_key_template_check(const char *text, struct err *err);
 
 /* Where the outcome of jobs is posted to; see host/callback. */
@@ -89,7 +92,8 @@ struct manifest_callbacks {
     char *dead_letters; /* absolute */
 };
 
-/* Is this an http or https URL that something may be posted to: no credentials, no fragment, printable ASCII? */
+/* Is this an http or https URL that something may be posted to: no credentials, no fragment,
+ * printable ASCII? */
 #define MANIFEST_URL_SIZE_MAX 2048
 bool manifest_callback_url_valid(const char *url);
 
@@ -154,10 +158,10 @@ struct manifest_input {
     int64_t cpu_count; /* what sessions: 0 stands for */
 };
 
-/* Reads and checks a manifest. On failure returns a negative code, *out is NULL and `report` holds every
- * problem, a line each: "file:line:column: models[1].sesions: unknown key (did you mean "sessions"?)".
- * The embedded manifest's paths start from $XDG_CACHE_HOME/voxhost, else $HOME/.cache/voxhost, else
- * /tmp/voxhost-UID. */
+/* Reads and checks a manifest. On failure returns a negative code, *out is NULL and `report` holds
+ * every problem, a line each: "file:line:column: models[1].sesions: unknown key (did you mean
+ * "sessions"?)". The embedded manifest's paths start from $XDG_CACHE_HOME/voxhost, else
+ * $HOME/.cache/voxhost, else /tmp/voxhost-UID. */
 int manifest_load(const struct manifest_input *input, struct manifest **out, struct str *report);
 /* The same from memory: `name` stands in messages, relative paths start from `dir`. */
 int manifest_parse(const char *text, size_t len, const char *name, const char *dir,
@@ -167,20 +171,21 @@ void manifest_destroy(struct manifest *m);
 /* The model of that name or alias, without regard to case, or NULL. */
 const struct manifest_model *manifest_model_find(const struct manifest *m, const char *name);
 
-/* Where the option `name` of the model's map `section` ("options", "defaults") stands in the file. For a value
- * that the command line gave: where the model stands. */
+/* Where the option `name` of the model's map `section` ("options", "defaults") stands in the file.
+ * For a value that the command line gave: where the model stands. */
 void manifest_place(const struct manifest *m, const struct manifest_model *model,
                     const char *section, const char *name, int *line, int *column);
 
-/* Appends the effective value of every key with where it came from: YAML with comments for people, or
- * JSON. Secrets are shown as "***": keys marked so, and model options whose name ends in key, token,
- * secret or password. */
+/* Appends the effective value of every key with where it came from: YAML with comments for people,
+ * or JSON. Secrets are shown as "***": keys marked so, and model options whose name ends in key,
+ * token, secret or password. */
 void manifest_print(const struct manifest *m, bool json, struct str *out);
 
 /* Appends configs/REFERENCE.md's text: every key of every section. */
 void manifest_reference(struct str *out);
 
-/* True for a directory with a model in it: it is not empty, and holds nothing that is still being downloaded (*.part). */
+/* True for a directory with a model in it: it is not empty, and holds nothing that is still being
+ * downloaded (*.part). */
 bool manifest_dir_holds_model(const char *dir);
 
 /* Appends the text of the embedded manifest. */

@@ -1,5 +1,5 @@
-/* What the section `callbacks` must be beyond the types of its keys: URLs that can be posted to, headers that HTTP takes.
- * Knows nothing of how callbacks are sent. */
+/* What the section `callbacks` must be beyond the types of its keys: URLs that can be posted to,
+ * headers that HTTP takes. Knows nothing of how callbacks are sent. */
 #include "manifest/manifest_private.h"
 
 #include <string.h>

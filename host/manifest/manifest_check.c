@@ -1,6 +1,6 @@
-/* What follows from several keys together: absolute paths and derived defaults first, then names and
- * directories that clash. It looks at the disk only to see where symbolic links lead, and which tier holds a model; it
- * makes nothing.
+/* What follows from several keys together: absolute paths and derived defaults first, then names
+ * and directories that clash. It looks at the disk only to see where symbolic links lead, and which
+ * tier holds a model; it makes nothing.
  */
 #include "manifest/manifest_private.h"
 
@@ -131,7 +131,8 @@ static char *name_label(const struct part *p, size_t at)
     return at == 0 ? part_label(p, "model_type") : str_format("%s.aliases[%zu]", p->path, at - 1);
 }
 
-/* Reports name `at` of model `i` when it stands before: in an earlier model or earlier in this one. */
+/* Reports name `at` of model `i` when it stands before: in an earlier model or earlier in this
+ * one. */
 static void name_check(struct reader *r, size_t i, size_t at, const char *name)
 {
     for (size_t j = 0; j <= i; j++) {

@@ -1,5 +1,6 @@
 /* The command line's settings, laid over what the file said: "host.log_level=debug",
- * "models.flite.sessions=2", "models.flite.options.voice=slt". The values are read by the same tables.
+ * "models.flite.sessions=2", "models.flite.options.voice=slt". The values are read by the same
+ * tables.
  */
 #include "manifest/manifest_private.h"
 

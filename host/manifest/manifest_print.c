@@ -1,5 +1,5 @@
-/* Shows a manifest: every key's effective value with where it came from, as YAML that reads back as a
- * manifest or as JSON; and the reference of all keys. Both walk the tables. It changes nothing.
+/* Shows a manifest: every key's effective value with where it came from, as YAML that reads back as
+ * a manifest or as JSON; and the reference of all keys. Both walk the tables. It changes nothing.
  */
 #include "manifest/manifest_private.h"
 
@@ -68,8 +68,8 @@ static cJSON *value_json(const struct part *p, const struct key_spec *spec)
 
 /* --- YAML --- */
 
-/* Double quotes, with whatever YAML does not take as it is escaped. ${} is expanded in values, not in
- * keys. */
+/* Double quotes, with whatever YAML does not take as it is escaped. ${} is expanded in values, not
+ * in keys. */
 static void yaml_quote(struct str *out, const char *text, bool is_key)
 {
     str_putc(out, '"');

@@ -1,5 +1,5 @@
-/* What the files of manifest/ share: the tables of keys, the values' sources, and the steps of a load in
- * their order: part_read, override_apply, manifest_resolve, manifest_check.
+/* What the files of manifest/ share: the tables of keys, the values' sources, and the steps of a
+ * load in their order: part_read, override_apply, manifest_resolve, manifest_check.
  */
 #ifndef MANIFEST_PRIVATE_H
 #define MANIFEST_PRIVATE_H
@@ -64,7 +64,8 @@ extern const struct section manifest_root_section, manifest_paths_section, manif
     manifest_storage_section, manifest_callbacks_section, manifest_worker_section,
     manifest_model_section;
 
-/* Sets of variables of which a section uses only one, known by how names begin, parted by blanks; ends with NULL. */
+/* Sets of variables of which a section uses only one, known by how names begin, parted by blanks;
+ * ends with NULL. */
 extern const char *const manifest_families[];
 
 struct place {
@@ -106,7 +107,8 @@ char *part_label(const struct part *p, const char *key);
 void key_expected(const struct key_spec *spec, struct str *out);
 void value_free(const struct key_spec *spec, void *slot);
 
-/* Reads a section, then the environment and the defaults for what it does not say. NULL: no section. */
+/* Reads a section, then the environment and the defaults for what it does not say. NULL: no
+ * section. */
 void part_read(struct reader *r, struct part *p, const struct yaml_node *map);
 /* Reads one value into its slot; `label` stands in messages. */
 bool value_read(struct reader *r, const char *label, const struct key_spec *spec,

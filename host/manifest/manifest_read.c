@@ -1,6 +1,6 @@
 /* The table walker: reads one section of the YAML tree, value by value, as its table says, then the
- * environment and the defaults for what the section does not say. Every wrong value is reported at its
- * place and reading goes on. It must not know any key by name.
+ * environment and the defaults for what the section does not say. Every wrong value is reported at
+ * its place and reading goes on. It must not know any key by name.
  */
 #include "manifest/manifest_private.h"
 
@@ -157,7 +157,8 @@ static bool list_read(struct reader *r, const char *label, const struct key_spec
     return ok;
 }
 
-/* Options go to a plugin, which checks them; here only that their names can be written and shown. */
+/* Options go to a plugin, which checks them; here only that their names can be written and
+ * shown. */
 static bool option_names_check(struct reader *r, const char *label, const struct yaml_node *node)
 {
     for (size_t i = 0; i < node->count; i++) {
@@ -307,7 +308,8 @@ static bool family_has(const char *family, const char *name)
     return false;
 }
 
-/* The first variable of a key, of a family unless that is NULL, that is set to something; *name is the caller's. */
+/* The first variable of a key, of a family unless that is NULL, that is set to something; *name is
+ * the caller's. */
 static const char *variable_find(const struct reader *r, const struct key_spec *spec,
                                  const char *family, char **name)
 {

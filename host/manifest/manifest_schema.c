@@ -1,6 +1,6 @@
-/* Every key of a manifest: type, limits, default, environment variable and help, a table per section.
- * The parser, the overrides, `voxhost config` and configs/REFERENCE.md read these tables; nothing else
- * in the host knows a key's name. It must not know what plugins make of their options.
+/* Every key of a manifest: type, limits, default, environment variable and help, a table per
+ * section. The parser, the overrides, `voxhost config` and configs/REFERENCE.md read these tables;
+ * nothing else in the host knows a key's name. It must not know what plugins make of their options.
  */
 #include "manifest/manifest_private.h"
 

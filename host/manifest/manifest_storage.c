@@ -1,5 +1,6 @@
-/* What follows from the keys of the section `storage` together: its type, an endpoint where none is named, one place for
- * the credentials; and what is wrong with its templates, prefixes and URLs. It asks no server and reads no file. */
+/* What follows from the keys of the section `storage` together: its type, an endpoint where none is
+ * named, one place for the credentials; and what is wrong with its templates, prefixes and URLs. It
+ * asks no server and reads no file. */
 #include "manifest/manifest_private.h"
 
 #include <stdlib.h>

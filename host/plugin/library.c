@@ -1,5 +1,6 @@
-/* Opens shared objects by the dynamic linker, and knows where this program's tensor library lies, which only some of them
- * need: libvoxtensor, and libtorch below it, cost time and memory, so nothing else opens them. Knows no plugins.
+/* Opens shared objects by the dynamic linker, and knows where this program's tensor library lies,
+ * which only some of them need: libvoxtensor, and libtorch below it, cost time and memory, so
+ * nothing else opens them. Knows no plugins.
  */
 #include "plugin/library.h"
 
@@ -22,7 +23,8 @@ static const char *last_reason(void)
     return why ? why : "no reason given";
 }
 
-/* Is it a library of that name that the dynamic linker's message calls missing? Its length there; 0: no. */
+/* Is it a library of that name that the dynamic linker's message calls missing? Its length there;
+ * 0: no. */
 static size_t missing(const char *why, const char *name)
 {
     const char *end = strstr(why, ": cannot open shared object file");

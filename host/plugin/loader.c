@@ -1,5 +1,5 @@
-/* Opens plugin libraries and checks their entries. Libraries are never closed: what they start (threads,
- * runtimes, thread-local destructors) cannot be taken back. Knows no models.
+/* Opens plugin libraries and checks their entries. Libraries are never closed: what they start
+ * (threads, runtimes, thread-local destructors) cannot be taken back. Knows no models.
  */
 #include "plugin/plugin.h"
 
@@ -49,7 +49,8 @@ struct plugin {
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct plugin *opened; /* guarded by open_lock */
 
-/* --- Finding ------------------------------------------------------------------------------------------- */
+/* --- Finding
+ * ------------------------------------------------------------------------------------------- */
 
 void plugin_dirs(const struct text_list *search, struct text_list *dirs)
 {
@@ -88,7 +89,8 @@ char *plugin_find(const char *name, const char *first_dir, const struct text_lis
     return found;
 }
 
-/* --- Checking ------------------------------------------------------------------------------------------- */
+/* --- Checking
+ * ------------------------------------------------------------------------------------------- */
 
 static bool is_id(const char *text)
 {
@@ -196,10 +198,11 @@ int plugin_entry_check(const struct vox_entry *entry, struct err *err)
     return result;
 }
 
-/* --- Opening -------------------------------------------------------------------------------------------- */
+/* --- Opening
+ * -------------------------------------------------------------------------------------------- */
 
-/* Does every segment lie inside the file? The dynamic linker maps them unasked, and a file that was cut off
- * kills the process on the first touch of what is missing. */
+/* Does every segment lie inside the file? The dynamic linker maps them unasked, and a file that was
+ * cut off kills the process on the first touch of what is missing. */
 static bool segments_fit(int fd, const ElfW(Ehdr) * header, off_t size)
 {
     for (unsigned i = 0; i < header->e_phnum; i++) {
@@ -318,7 +321,8 @@ const struct vox_speaker *plugin_speaker(const struct vox_entry *entry, uint32_t
     return (const struct vox_speaker *)(const void *)(base + (size_t)index * entry->speaker_size);
 }
 
-/* --- What plugins say ------------------------------------------------------------------------------------ */
+/* --- What plugins say
+ * ------------------------------------------------------------------------------------ */
 
 enum err_code plugin_code(int32_t code)
 {

@@ -1,5 +1,5 @@
-/* The life of a model: unloaded -> loading -> ready -> failed, with its plugin's init and fini in between.
- * Sessions on it are in session.c.
+/* The life of a model: unloaded -> loading -> ready -> failed, with its plugin's init and fini in
+ * between. Sessions on it are in session.c.
  */
 #include "plugin/model_private.h"
 
@@ -8,7 +8,8 @@
 
 const char *const model_state_names[] = {"unloaded", "loading", "ready", "failed"};
 
-/* --- What a plugin gets from us -------------------------------------------------------------------------- */
+/* --- What a plugin gets from us
+ * -------------------------------------------------------------------------- */
 
 static void host_log(const struct vox_host *host, uint32_t level, struct vox_str message)
 {
@@ -56,7 +57,8 @@ static void prepare_load(struct model *model)
     };
 }
 
-/* --- Creation: opens the plugin, checks the options -------------------------------------------------------- */
+/* --- Creation: opens the plugin, checks the options
+ * -------------------------------------------------------- */
 
 static int check_options(struct model *model, struct err *err)
 {
@@ -175,7 +177,8 @@ void models_watch(struct models *models, void (*changed)(void *arg), void *arg)
     pthread_mutex_unlock(&models->watch_lock);
 }
 
-/* --- Loading ---------------------------------------------------------------------------------------------- */
+/* --- Loading
+ * ---------------------------------------------------------------------------------------------- */
 
 void model_announce(struct model *model)
 {
@@ -318,7 +321,8 @@ void model_fail(struct model *model, const struct err *why)
     model_announce(model);
 }
 
-/* --- Unloading -------------------------------------------------------------------------------------------- */
+/* --- Unloading
+ * -------------------------------------------------------------------------------------------- */
 
 static bool unload(struct model *model)
 {
@@ -365,7 +369,8 @@ bool models_destroy(struct models *models)
     return all;
 }
 
-/* --- Looking ---------------------------------------------------------------------------------------------- */
+/* --- Looking
+ * ---------------------------------------------------------------------------------------------- */
 
 size_t models_count(const struct models *models)
 {

@@ -41,7 +41,8 @@ static int check_space(struct model *model, const char *dir, struct err *err)
     return 0;
 }
 
-/* The manifest compared names; only the disk knows links, mounts and file systems that ignore case. */
+/* The manifest compared names; only the disk knows links, mounts and file systems that ignore
+ * case. */
 static int claim(struct model *model, const char *dir, struct err *err)
 {
     struct models *all = model->owner;

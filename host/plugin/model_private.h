@@ -45,7 +45,8 @@ struct models {
     struct model *items;
     size_t count;
     pthread_mutex_t watch_lock;
-    /* guarded by watch_lock, which is held while it is called: who stops watching is called no more */
+    /* guarded by watch_lock, which is held while it is called: who stops watching is called no
+     * more */
     void (*changed)(void *arg); /* NULL: nobody watches */
     void *changed_arg;
     pthread_mutex_t cache_lock;
@@ -53,7 +54,8 @@ struct models {
 
 void model_close_session(struct model *model, struct vox_session *session);
 int model_cache_prepare(struct model *model, struct err *err);
-/* Copies a model that a tier holds to paths.models, where the manifest asks for that and there is room: *copied_dir. */
+/* Copies a model that a tier holds to paths.models, where the manifest asks for that and there is
+ * room: *copied_dir. */
 void model_copy_up(struct model *model);
 /* Tells waiters and the watcher; call without the lock. */
 void model_announce(struct model *model);

@@ -54,7 +54,8 @@ void option_expected(const struct vox_option *option, struct str *out)
     }
 }
 
-/* --- One value ------------------------------------------------------------------------------------------ */
+/* --- One value
+ * ------------------------------------------------------------------------------------------ */
 
 static bool read_number(const struct vox_option *option, const cJSON *given,
                         struct vox_value *value)
@@ -103,7 +104,8 @@ static bool read_value(const struct vox_option *option, const cJSON *given, stru
     }
 }
 
-/* Text from CSV as what the option wants, and a number from YAML as the text that it was. NULL: as it is. */
+/* Text from CSV as what the option wants, and a number from YAML as the text that it was. NULL: as
+ * it is. */
 static cJSON *loosen(const struct vox_option *option, const cJSON *given)
 {
     bool wants_text = option->type == VOX_OPTION_STRING || option->type == VOX_OPTION_CHOICE;
@@ -141,7 +143,8 @@ static int check_value(const struct vox_option *option, const cJSON *given, bool
     return ERR_INVALID;
 }
 
-/* --- The set -------------------------------------------------------------------------------------------- */
+/* --- The set
+ * -------------------------------------------------------------------------------------------- */
 
 static const struct vox_option *find(struct option_schema schema, const char *name)
 {

@@ -1,6 +1,6 @@
-/* Plugins and the models that they run: finding and opening libraries, checking options against their
- * schemas, loading models in the background, handing out sessions, and the conformance check. Knows the
- * manifest and the ABI; knows no jobs, files of results or front ends.
+/* Plugins and the models that they run: finding and opening libraries, checking options against
+ * their schemas, loading models in the background, handing out sessions, and the conformance check.
+ * Knows the manifest and the ABI; knows no jobs, files of results or front ends.
  *
  *     plugin_open -> entry -> options_check -> models_create -> model_reserve -> session_take -> ...
  */
@@ -13,24 +13,26 @@
 
 #include <signal.h>
 
-/* --- Libraries ------------------------------------------------------------------------------------ */
+/* --- Libraries
+ * ------------------------------------------------------------------------------------ */
 
 struct plugin; /* an opened library; lives until the process ends */
 
-/* The absolute path of `name`: as it is when absolute, else in `first_dir` (NULL: none), then in each folder
- * of `search`, then in the program's own plugin folders. The caller's; NULL with the folders in `err`. */
+/* The absolute path of `name`: as it is when absolute, else in `first_dir` (NULL: none), then in
+ * each folder of `search`, then in the program's own plugin folders. The caller's; NULL with the
+ * folders in `err`. */
 char *plugin_find(const char *name, const char *first_dir, const struct text_list *search,
                   struct err *err);
 /* The folders that plugin_find looks in, `search` first, then the program's own. */
 void plugin_dirs(const struct text_list *search, struct text_list *dirs);
 
-/* Opens the library at an absolute path and checks its entry; the same file twice is one plugin. One
- * open at a time in the process. ERR_MODEL_FAILED names the file and what is wrong with it. */
+/* Opens the library at an absolute path and checks its entry; the same file twice is one plugin.
+ * One open at a time in the process. ERR_MODEL_FAILED names the file and what is wrong with it. */
 int plugin_open(const char *path, struct plugin **plugin, struct err *err);
 const struct vox_entry *plugin_entry(const struct plugin *plugin);
 const char *plugin_path(const struct plugin *plugin);
-/* Opens the tensor library, which plugins bring along when they need it, and appends one line about it; nothing when
- * this build has none. Fails when there is one that cannot be opened. */
+/* Opens the tensor library, which plugins bring along when they need it, and appends one line about
+ * it; nothing when this build has none. Fails when there is one that cannot be opened. */
 int plugin_tensors_about(struct str *about, struct err *err);
 /* Only one thread at a time may be in a plugin's [load] functions. */
 void plugin_lock(struct plugin *plugin);
@@ -39,7 +41,8 @@ void plugin_unlock(struct plugin *plugin);
 /* Checks an entry as plugin_open does, for whoever has it by other means. */
 int plugin_entry_check(const struct vox_entry *entry, struct err *err);
 
-/* --- Options -------------------------------------------------------------------------------------- */
+/* --- Options
+ * -------------------------------------------------------------------------------------- */
 
 /* A schema, whose elements may be larger than those we were compiled with. */
 struct option_schema {
@@ -58,9 +61,10 @@ struct option_set {
     uint32_t count;
 };
 
-/* Checks `given`, then `defaults` for what is not given, then the schema's own defaults. Both are objects or
- * NULL. Unknown names, wrong types and ranges are ERR_INVALID with the field "options.NAME" and a
- * suggestion. `loose`: numbers and booleans may come as text, as CSV brings them. */
+/* Checks `given`, then `defaults` for what is not given, then the schema's own defaults. Both are
+ * objects or NULL. Unknown names, wrong types and ranges are ERR_INVALID with the field
+ * "options.NAME" and a suggestion. `loose`: numbers and booleans may come as text, as CSV brings
+ * them. */
 int options_check(struct option_schema schema, const cJSON *given, const cJSON *defaults,
                   bool loose, struct option_set *set, struct err *err);
 void option_set_finish(struct option_set *set);
@@ -69,7 +73,8 @@ void option_set_write(struct option_schema schema, const struct option_set *set,
 /* What an option accepts, in words: "integer 1..256", "one of euler, midpoint". */
 void option_expected(const struct vox_option *option, struct str *out);
 
-/* --- Models and sessions -------------------------------------------------------------------------- */
+/* --- Models and sessions
+ * -------------------------------------------------------------------------- */
 
 enum model_state { MODEL_UNLOADED, MODEL_LOADING, MODEL_READY, MODEL_FAILED };
 extern const char *const model_state_names[];
@@ -83,18 +88,18 @@ struct session {
     struct vox_session *handle;
 };
 
-/* Opens the plugin of every model of the manifest and checks its load options and job defaults; loads
- * nothing. A model whose plugin or options are wrong is FAILED from the start, with the reason.
- * `manifest` and `log` are borrowed until models_destroy. */
+/* Opens the plugin of every model of the manifest and checks its load options and job defaults;
+ * loads nothing. A model whose plugin or options are wrong is FAILED from the start, with the
+ * reason. `manifest` and `log` are borrowed until models_destroy. */
 struct models *models_create(const struct manifest *manifest, const struct log *log);
-/* Checks each load option and each job default of every model whose plugin could be opened by itself, and
- * adds all that are wrong, with their places in the manifest. False when any is. */
+/* Checks each load option and each job default of every model whose plugin could be opened by
+ * itself, and adds all that are wrong, with their places in the manifest. False when any is. */
 bool models_check_options(const struct models *models, struct problems *problems);
-/* `changed` is called, from any thread, whenever a model or a session may have become free, and not any more
- * once models_watch(models, NULL, NULL) has returned. It must not call this. */
+/* `changed` is called, from any thread, whenever a model or a session may have become free, and not
+ * any more once models_watch(models, NULL, NULL) has returned. It must not call this. */
 void models_watch(struct models *models, void (*changed)(void *arg), void *arg);
-/* Closes idle sessions and unloads what is loaded. False when a plugin still runs (a loader or a session that
- * never came back): then memory is left alone and the process should end by _exit. */
+/* Closes idle sessions and unloads what is loaded. False when a plugin still runs (a loader or a
+ * session that never came back): then memory is left alone and the process should end by _exit. */
 bool models_destroy(struct models *models);
 
 size_t models_count(const struct models *models);
@@ -106,27 +111,28 @@ const struct manifest_model *model_manifest(const struct model *model);
 const struct vox_entry *
 model_entry(const struct model *model);                   /* NULL: its plugin could not be opened */
 const char *model_plugin_path(const struct model *model); /* NULL likewise */
-/* A digest of the model's options and of name, size and time of the files in its folder, as they were when it was first
- * asked for: what belongs to one checkpoint and no other is known by it. */
+/* A digest of the model's options and of name, size and time of the files in its folder, as they
+ * were when it was first asked for: what belongs to one checkpoint and no other is known by it. */
 void model_identity(struct model *model, char out[DIGEST_HEX_SIZE]);
 enum model_state model_state(struct model *model, struct err *why); /* why: set when FAILED */
 int64_t model_load_ms(struct model *model);
 int64_t model_ready_at(struct model *model); /* clock_now when loading ended; 0: it has not */
 
-/* Starts loading in a thread of its own, unless it was started before. Plugins load side by side; the
- * models of one plugin one after the other. */
+/* Starts loading in a thread of its own, unless it was started before. Plugins load side by side;
+ * the models of one plugin one after the other. */
 void model_load_start(struct model *model);
-/* Waits until the model is READY (0) or FAILED (its code), until `deadline` (clock_now; ERR_MODEL_LOADING) or
- * until *stop is set (ERR_CANCELLED). */
+/* Waits until the model is READY (0) or FAILED (its code), until `deadline` (clock_now;
+ * ERR_MODEL_LOADING) or until *stop is set (ERR_CANCELLED). */
 int model_wait(struct model *model, int64_t deadline, const volatile sig_atomic_t *stop,
                struct err *err);
 
 enum model_reservation { MODEL_RESERVED, MODEL_BUSY, MODEL_WAIT };
-/* Reserves the right to one session: MODEL_RESERVED, MODEL_BUSY when all are in use, MODEL_WAIT when the model
- * is not loaded yet (loading starts), or a negative code when it failed. Never blocks. */
+/* Reserves the right to one session: MODEL_RESERVED, MODEL_BUSY when all are in use, MODEL_WAIT
+ * when the model is not loaded yet (loading starts), or a negative code when it failed. Never
+ * blocks. */
 int model_reserve(struct model *model, struct err *err);
-/* After MODEL_RESERVED: an idle session, or a new one. On failure session->handle is NULL, and the reservation still has
- * to be given back: by session_give with SESSION_DISCARD. */
+/* After MODEL_RESERVED: an idle session, or a new one. On failure session->handle is NULL, and the
+ * reservation still has to be given back: by session_give with SESSION_DISCARD. */
 int session_take(struct model *model, struct session *session, struct err *err);
 
 enum session_fate {
@@ -143,18 +149,20 @@ void model_fail(struct model *model, const struct err *why);
 
 /* The err_code for a plugin's negative VOX_E* code. */
 enum err_code plugin_code(int32_t code);
-/* Turns a plugin's failure into ours: "flite: the message". Takes care of texts that are not terminated, not
- * UTF-8, of several lines or empty, and of codes that the ABI does not know. Returns err->code. */
+/* Turns a plugin's failure into ours: "flite: the message". Takes care of texts that are not
+ * terminated, not UTF-8, of several lines or empty, and of codes that the ABI does not know.
+ * Returns err->code. */
 int plugin_failure(struct err *err, const char *who, const char *call, int32_t code,
                    const struct vox_error *error);
 /* Appends one line of valid UTF-8 from whatever a plugin handed us. */
 void plugin_text(const char *data, size_t size_max, struct str *out);
 
-/* --- Conformance ---------------------------------------------------------------------------------- */
+/* --- Conformance
+ * ---------------------------------------------------------------------------------- */
 
-/* `voxhost check`: runs every case (or those named) against the plugin, each in a child process with a time
- * limit, and prints a line each. Returns the exit code: 0 when none failed, 1 when some did, 2 when the plugin
- * cannot be tried. */
+/* `voxhost check`: runs every case (or those named) against the plugin, each in a child process
+ * with a time limit, and prints a line each. Returns the exit code: 0 when none failed, 1 when some
+ * did, 2 when the plugin cannot be tried. */
 struct check_options {
     const char *plugin_path; /* as the user gave it */
     const char *model_dir;   /* for plugins that need weights; NULL: an empty folder */
@@ -167,8 +175,8 @@ struct check_options {
     bool json, list;
     bool in_process;  /* run in this process, for a debugger */
     double timeout_s; /* per case */
-    /* What makes this program do the same again, from the verb on, without the choice of cases; ends
-     * with NULL. For children, unless in_process. */
+    /* What makes this program do the same again, from the verb on, without the choice of cases;
+     * ends with NULL. For children, unless in_process. */
     const char *const *child_args;
     const char *work_dir; /* in a child: its folder; its outcome goes to CHECK_REPORT_FD */
 };

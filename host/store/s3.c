@@ -1,6 +1,7 @@
-/* One request to an S3-compatible service, from its parts to an answer or the sentence of the error: signs (s3_sign.c), sends
- * over host/http, and tries again what may pass. Keeps connections for the next request. What requests are for is known
- * in s3_objects.c, s3_upload.c and s3_download.c. */
+/* One request to an S3-compatible service, from its parts to an answer or the sentence of the
+ * error: signs (s3_sign.c), sends over host/http, and tries again what may pass. Keeps connections
+ * for the next request. What requests are for is known in s3_objects.c, s3_upload.c and
+ * s3_download.c. */
 #include "store/store_private.h"
 
 #include <stdlib.h>
@@ -290,8 +291,8 @@ static int pause_before(int next, double retry_after_s, const struct s3_request 
     return is_stopped(request->stop) ? say_stopped(request, err) : 0;
 }
 
-/* True, once a request, when the server refused our time and told its own, which later requests use. A HEAD has no word
- * for it, only its clock. */
+/* True, once a request, when the server refused our time and told its own, which later requests
+ * use. A HEAD has no word for it, only its clock. */
 static bool learn_clock(struct s3 *s3, const struct s3_request *request,
                         const struct http_response *response, bool *corrected)
 {

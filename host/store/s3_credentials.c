@@ -1,4 +1,5 @@
-/* Credentials from a file as AWS's own tools write it: INI, of which the section [default] counts. */
+/* Credentials from a file as AWS's own tools write it: INI, of which the section [default]
+ * counts. */
 #include "store/store_private.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
-/* An object into a file: the first range says how much there is, the others come side by side, each held to the same
- * version of the object. The digest follows behind what is there without a gap, read back from the file while it is still in
- * memory. */
+/* An object into a file: the first range says how much there is, the others come side by side, each
+ * held to the same version of the object. The digest follows behind what is there without a gap,
+ * read back from the file while it is still in memory. */
 #include "store/store_private.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* What is done to objects by single requests: a put of moderate size, head, read, list, delete. Large objects go through
- * s3_upload.c and s3_download.c. */
+/* What is done to objects by single requests: a put of moderate size, head, read, list, delete.
+ * Large objects go through s3_upload.c and s3_download.c. */
 #include "store/store_private.h"
 
 #include <stdlib.h>
@@ -130,7 +130,8 @@ int s3_store(struct s3 *s3, const struct storage_put *put, struct err *err)
 
 /* --- Head, delete, read ----------------------------------------------------------------------- */
 
-/* A date of HTTP, "Wed, 21 Oct 2015 07:28:00 GMT", or of a list, "2015-10-21T07:28:00.000Z"; 0 when it is none. */
+/* A date of HTTP, "Wed, 21 Oct 2015 07:28:00 GMT", or of a list, "2015-10-21T07:28:00.000Z"; 0 when
+ * it is none. */
 static int64_t parse_time(const char *text)
 {
     struct tm utc = {0};
@@ -229,7 +230,8 @@ int s3_read(struct s3 *s3, const char *key, size_t bytes_max, const atomic_int *
 
 /* --- List ------------------------------------------------------------------------------------- */
 
-/* True for what storage_put may have made: no placeholder of a folder ("a/"), nothing that leads elsewhere as a path. */
+/* True for what storage_put may have made: no placeholder of a folder ("a/"), nothing that leads
+ * elsewhere as a path. */
 static bool is_key(const char *key, size_t len)
 {
     size_t bad;

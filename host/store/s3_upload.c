@@ -1,5 +1,6 @@
-/* Large objects go up in parts: several threads take the next part each, find its digest, send it over a connection of their own.
- * The object appears when all are there and the server was told to join them; else the parts are removed. */
+/* Large objects go up in parts: several threads take the next part each, find its digest, send it
+ * over a connection of their own. The object appears when all are there and the server was told to
+ * join them; else the parts are removed. */
 #include "store/store_private.h"
 
 #include <stdlib.h>
@@ -156,7 +157,8 @@ static int begin(struct upload *upload, const struct s3_header *headers, size_t 
     return result;
 }
 
-/* The answer that it is joined was lost perhaps: the server knows no such upload any more, and the object is there. */
+/* The answer that it is joined was lost perhaps: the server knows no such upload any more, and the
+ * object is there. */
 static bool is_joined(struct upload *upload)
 {
     struct storage_object object;

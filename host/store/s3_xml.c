@@ -1,5 +1,5 @@
-/* Enough of XML for what S3 sends: elements without attributes that matter, text with entities. No tree: the caller knows
- * which elements he wants and in which order. */
+/* Enough of XML for what S3 sends: elements without attributes that matter, text with entities. No
+ * tree: the caller knows which elements he wants and in which order. */
 #include "store/store_private.h"
 
 #include <stdlib.h>

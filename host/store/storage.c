@@ -1,4 +1,5 @@
-/* One interface over a directory and a bucket, and what both need: reading what is put, files that appear whole, digests. */
+/* One interface over a directory and a bucket, and what both need: reading what is put, files that
+ * appear whole, digests. */
 #include "store/store_private.h"
 
 #include <errno.h>

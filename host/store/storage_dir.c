@@ -1,5 +1,5 @@
-/* A directory as an object store: a key is a path below it. Writing is store.c's (temporary name, rename, no way out through
- * symbolic links); reading holds to the same. */
+/* A directory as an object store: a key is a path below it. Writing is store.c's (temporary name,
+ * rename, no way out through symbolic links); reading holds to the same. */
 #include "store/store_private.h"
 
 #include <dirent.h>

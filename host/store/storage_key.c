@@ -1,4 +1,5 @@
-/* Names of objects: keys from a template and what a job says, content types from endings. Text from text. */
+/* Names of objects: keys from a template and what a job says, content types from endings. Text from
+ * text. */
 #include "store/store.h"
 
 #include <string.h>
@@ -9,7 +10,8 @@
 #define DIGEST_DIGITS 8
 #define ABSENT "none"
 
-/* What may stand in a name on every file system and in every URL as it is, and what is not ASCII. */
+/* What may stand in a name on every file system and in every URL as it is, and what is not
+ * ASCII. */
 static bool is_safe(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||

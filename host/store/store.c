@@ -32,9 +32,10 @@ static bool is_run_dir(const char *name)
     return strncmp(name, RUN_DIR_PREFIX, strlen(RUN_DIR_PREFIX)) == 0;
 }
 
-/* Keeps other runs from coming or claiming while we look who lives here: looking takes the locks for a moment. Close
- * what it returns; -1 is fine too. Where it cannot be had (NFS locks no directory; the user may run us under
- * flock(1)) the worst is that a run is refused or tries another name without need. */
+/* Keeps other runs from coming or claiming while we look who lives here: looking takes the locks
+ * for a moment. Close what it returns; -1 is fine too. Where it cannot be had (NFS locks no
+ * directory; the user may run us under flock(1)) the worst is that a run is refused or tries
+ * another name without need. */
 static int lock_dir(const char *dir)
 {
     enum { TRIES_MAX = 2000 };
@@ -54,10 +55,11 @@ static void unlock_dir(int fd)
         close(fd);
 }
 
-/* --- The private folder ------------------------------------------------------------------------------ */
+/* --- The private folder
+ * ------------------------------------------------------------------------------ */
 
-/* Removes the folder of a run whose lock is free or was never made: its process is gone, or about to lock it and
- * then finds that it is away. */
+/* Removes the folder of a run whose lock is free or was never made: its process is gone, or about
+ * to lock it and then finds that it is away. */
 static void remove_if_dead(const char *dir, const char *name)
 {
     char *run_dir = fs_join(dir, name);
@@ -128,7 +130,8 @@ static int make_run_dir(struct store *store, struct err *err)
     return result;
 }
 
-/* --- Claims ------------------------------------------------------------------------------------------- */
+/* --- Claims
+ * ------------------------------------------------------------------------------------------- */
 
 struct claim {
     uint64_t index, count;
@@ -190,7 +193,8 @@ static int check_claim(struct store *store, struct claim ours, struct err *err)
     return result;
 }
 
-/* --- Symbolic links ------------------------------------------------------------------------------------- */
+/* --- Symbolic links
+ * ------------------------------------------------------------------------------------- */
 
 static bool is_below(const char *real, const char *root)
 {
@@ -199,8 +203,9 @@ static bool is_below(const char *real, const char *root)
            (real[len] == '\0' || real[len] == '/' || root[len - 1] == '/');
 }
 
-/* Looks where the longest part of `dir` (in the store) that exists really is. What is missing may be made by another
- * thread meanwhile; only a link that leads to nothing is refused for not being there. */
+/* Looks where the longest part of `dir` (in the store) that exists really is. What is missing may
+ * be made by another thread meanwhile; only a link that leads to nothing is refused for not being
+ * there. */
 static int check_links(const struct store *store, const char *dir, const char *name,
                        struct err *err)
 {
@@ -228,7 +233,8 @@ static int check_links(const struct store *store, const char *dir, const char *n
     return result;
 }
 
-/* --- Public ------------------------------------------------------------------------------------------- */
+/* --- Public
+ * ------------------------------------------------------------------------------------------- */
 
 int store_open(const char *dir, struct store **out, struct err *err)
 {
@@ -261,7 +267,8 @@ int store_open(const char *dir, struct store **out, struct err *err)
     return 0;
 }
 
-/* Ours is written before others are looked at, so that of two at once, unseen by lock_dir, at least one is refused. */
+/* Ours is written before others are looked at, so that of two at once, unseen by lock_dir, at least
+ * one is refused. */
 int store_claim(struct store *store, uint64_t index, uint64_t count, struct err *err)
 {
     char text[CLAIM_SIZE];

@@ -1,12 +1,13 @@
-/* Where results go: a directory, or a bucket of an S3-compatible service. In the directory, a result
- * is written under a temporary name in a private folder of this run and renamed when it is whole, so
- * a final name never shows half a file, whatever kills us.
+/* Where results go: a directory, or a bucket of an S3-compatible service. In the directory, a
+ * result is written under a temporary name in a private folder of this run and renamed when it is
+ * whole, so a final name never shows half a file, whatever kills us.
  *
  *     store_open(dir) -> store_temp -> (write it) -> store_commit(temp, "a/b.wav") -> store_close
  *     storage_open(manifest) -> storage_put, _get, _head, _list, _delete, _url -> storage_close
  *
- * The first is for who writes files bit by bit (batch); the second is one interface over a directory
- * and a bucket, for whole objects. Knows nothing of audio or jobs. All functions are [any].
+ * The first is for who writes files bit by bit (batch); the second is one interface over a
+ * directory and a bucket, for whole objects. Knows nothing of audio or jobs. All functions are
+ * [any].
  */
 #ifndef STORE_H
 #define STORE_H
@@ -20,21 +21,22 @@
 
 struct store;
 
-/* Opens `dir`, made when missing, and checks that it can be written. Removes what dead runs left of their
- * temporary folders (".voxhost-XXXXXX", known by the lock that died with them). */
+/* Opens `dir`, made when missing, and checks that it can be written. Removes what dead runs left of
+ * their temporary folders (".voxhost-XXXXXX", known by the lock that died with them). */
 int store_open(const char *dir, struct store **store, struct err *err);
 
-/* Says which part of the work of this folder this run does, until store_close or its death: part `index` of
- * `count`, {0, 1} being all of it. ERR_INVALID when a living run claims a part that overlaps: with the same
- * count, the same index; with another count, any. A run that claims nothing is in nobody's way. */
+/* Says which part of the work of this folder this run does, until store_close or its death: part
+ * `index` of `count`, {0, 1} being all of it. ERR_INVALID when a living run claims a part that
+ * overlaps: with the same count, the same index; with another count, any. A run that claims nothing
+ * is in nobody's way. */
 int store_claim(struct store *store, uint64_t index, uint64_t count, struct err *err);
 
 /* A new temporary path; the file is not made. The caller's. */
 char *store_temp(struct store *store);
 
-/* Renames `temp` to `name`, a path inside the directory (fs_path_is_inside) that no symbolic link leads out
- * of; folders are made. Replaces what was there. On failure `temp` is removed. `final`: the absolute path, the
- * caller's; NULL: not wanted. */
+/* Renames `temp` to `name`, a path inside the directory (fs_path_is_inside) that no symbolic link
+ * leads out of; folders are made. Replaces what was there. On failure `temp` is removed. `final`:
+ * the absolute path, the caller's; NULL: not wanted. */
 int store_commit(struct store *store, const char *temp, const char *name, char **final,
                  struct err *err);
 
@@ -64,7 +66,8 @@ struct s3_target {
 };
 
 /* Says what is missing or malformed: ERR_INVALID with the manifest's name ("storage.bucket") as the
- * field. Asks no server. No message of this module holds a credential, signature or object's key. */
+ * field. Asks no server. No message of this module holds a credential, signature or object's
+ * key. */
 int s3_target_check(const struct s3_target *target, struct err *err);
 
 /* --- Objects in either ------------------------------------------------------------------------ */
@@ -75,18 +78,19 @@ int s3_target_check(const struct s3_target *target, struct err *err);
 
 struct storage; /* used by any number of threads at a time */
 
-/* Opens what the section says; reads its credentials file. `*storage` is NULL when the type is STORAGE_NONE. Asks
- * no server. */
+/* Opens what the section says; reads its credentials file. `*storage` is NULL when the type is
+ * STORAGE_NONE. Asks no server. */
 int storage_open(const struct manifest_storage *manifest, struct storage **storage,
                  struct err *err);
 /* A bucket that the manifest does not know. Copies what `target` points to. */
 int storage_open_s3(const struct s3_target *target, struct storage **storage, struct err *err);
 void storage_close(struct storage *storage); /* takes NULL */
 
-/* For all below. `key`: a relative path in UTF-8 (fs_path_is_inside), with the prefix at most STORAGE_KEY_SIZE_MAX bytes.
- * They block. What may pass (no connection, a cut, a time-out, 408, 429, 5xx) is tried 3 times in all, with pauses or as
- * Retry-After says; when the server finds our clock wrong, once more by its own. ERR_STORAGE with the status, the
- * server's word for it, the bucket and the host; ERR_INVALID for a bad key; with the field "key" where there is no such
+/* For all below. `key`: a relative path in UTF-8 (fs_path_is_inside), with the prefix at most
+ * STORAGE_KEY_SIZE_MAX bytes. They block. What may pass (no connection, a cut, a time-out, 408,
+ * 429, 5xx) is tried 3 times in all, with pauses or as Retry-After says; when the server finds our
+ * clock wrong, once more by its own. ERR_STORAGE with the status, the server's word for it, the
+ * bucket and the host; ERR_INVALID for a bad key; with the field "key" where there is no such
  * object; ERR_TOO_LARGE; ERR_CANCELLED once *stop is not 0 (NULL: never). */
 
 struct storage_put {
@@ -99,8 +103,8 @@ struct storage_put {
     const atomic_int *stop;
 };
 
-/* Stores an object, whole or not at all, replacing what was there. Large ones go up in parts, several at a time; memory
- * does not grow with them. */
+/* Stores an object, whole or not at all, replacing what was there. Large ones go up in parts,
+ * several at a time; memory does not grow with them. */
 int storage_put(struct storage *storage, const struct storage_put *put, struct err *err);
 
 struct storage_object {
@@ -127,33 +131,37 @@ int storage_read(struct storage *storage, const char *key, size_t bytes_max, con
 /* object->key is `key`. */
 int storage_head(struct storage *storage, const char *key, const atomic_int *stop,
                  struct storage_object *object, struct err *err);
-/* Calls `each` for every object whose key begins with `prefix` ("" for all; need not end at a "/"), in the order of
- * bytes, until it returns anything but 0, which is then returned. What could be no key here is left out: "a/", "../a". */
+/* Calls `each` for every object whose key begins with `prefix` ("" for all; need not end at a "/"),
+ * in the order of bytes, until it returns anything but 0, which is then returned. What could be no
+ * key here is left out: "a/", "../a". */
 int storage_list(struct storage *storage, const char *prefix, const atomic_int *stop,
                  int (*each)(const struct storage_object *object, void *arg), void *arg,
                  struct err *err);
 /* No object, no error. */
 int storage_delete(struct storage *storage, const char *key, const atomic_int *stop,
                    struct err *err);
-/* Appends how others get the object: public_base_url and the key; else a URL that is good for presign_ttl_s; in a
- * directory its absolute path. Asks no server. */
+/* Appends how others get the object: public_base_url and the key; else a URL that is good for
+ * presign_ttl_s; in a directory its absolute path. Asks no server. */
 int storage_url(const struct storage *storage, const char *key, struct str *url, struct err *err);
 
-/* The server's clock less ours in seconds, as its last answer said; 0 before one and for directories. */
+/* The server's clock less ours in seconds, as its last answer said; 0 before one and for
+ * directories. */
 int64_t storage_clock_skew_s(const struct storage *storage);
 /* "bucket "results" at host:9000", or the directory; for messages. Borrowed. */
 const char *storage_name(const struct storage *storage);
 
 /* --- Names of objects ------------------------------------------------------------------------- */
 
-/* Appends the key that a template gives (manifest_key_template_check has passed it). `values` by enum
- * manifest_key_field, NULL and "" where the job says nothing; those of date and random are found here. Values are made
- * safe: no separators, no "." or "..", no control characters, 100 bytes; what was changed ends in a digest of what it
- * was, so that two never become one. ERR_INVALID when the key is too long all the same. */
+/* Appends the key that a template gives (manifest_key_template_check has passed it). `values` by
+ * enum manifest_key_field, NULL and "" where the job says nothing; those of date and random are
+ * found here. Values are made safe: no separators, no "." or "..", no control characters, 100
+ * bytes; what was changed ends in a digest of what it was, so that two never become one.
+ * ERR_INVALID when the key is too long all the same. */
 int storage_key(const char *template, const char *const values[KEY_FIELD_COUNT], int64_t now_unix_s,
                 struct str *key, struct err *err);
 
-/* By the ending of a name or the ending alone: "a/b.srt", "srt"; "application/octet-stream" for others. */
+/* By the ending of a name or the ending alone: "a/b.srt", "srt"; "application/octet-stream" for
+ * others. */
 const char *storage_content_type(const char *name);
 
 #endif

@@ -1,6 +1,6 @@
-/* What the files behind `struct storage` share: the directory (storage_dir.c), and of a bucket where an object lies
- * (s3_target.c), its signature (s3_sign.c), one request (s3.c), and what is done by requests (s3_objects.c, s3_upload.c,
- * s3_download.c).
+/* What the files behind `struct storage` share: the directory (storage_dir.c), and of a bucket
+ * where an object lies (s3_target.c), its signature (s3_sign.c), one request (s3.c), and what is
+ * done by requests (s3_objects.c, s3_upload.c, s3_download.c).
  *
  *     storage_put -> s3_store -> s3_run (attempts) -> s3_place_find -> s3_sign_headers -> http
  */
@@ -21,8 +21,8 @@ struct s3_place {
     char region[S3_REGION_SIZE];
 };
 
-/* Checks the target and the key (NULL: the bucket itself is meant) and says where the object lies; `place` holds nothing after a
- * failure. */
+/* Checks the target and the key (NULL: the bucket itself is meant) and says where the object lies;
+ * `place` holds nothing after a failure. */
 int s3_place_find(const struct s3_target *target, const char *key, struct s3_place *place,
                   struct err *err);
 void s3_place_finish(struct s3_place *place);
@@ -107,7 +107,8 @@ struct s3_refusal {
     char code[S3_WORD_SIZE];
 };
 
-/* Sends a request until it is answered with 2xx; the caller's is the body and the headers of the response then. */
+/* Sends a request until it is answered with 2xx; the caller's is the body and the headers of the
+ * response then. */
 int s3_run(struct s3 *s3, const struct s3_request *request, struct http_response *response,
            struct s3_refusal *refusal, struct err *err);
 void s3_response_finish(struct http_response *response);
@@ -136,8 +137,8 @@ struct s3_listing {
     int (*each)(const struct storage_object *object, void *arg);
     void *arg;
 };
-/* Reads one page. `token`: what the next one is asked for with; "": this is the last. Returns 0, what `each` returned when that
- * is not 0, or ERR_STORAGE. */
+/* Reads one page. `token`: what the next one is asked for with; "": this is the last. Returns 0,
+ * what `each` returned when that is not 0, or ERR_STORAGE. */
 int s3_list_read(const struct s3_listing *listing, const char *xml, struct str *token,
                  struct err *err);
 
@@ -164,8 +165,8 @@ int storage_get_check(const struct storage_get *get, const uint8_t digest[DIGEST
 
 /* The text of an element like <Code>SlowDown</Code> when it is one word; else "". */
 void s3_xml_word(const char *xml, const char *element, char out[S3_WORD_SIZE]);
-/* Appends the text of the first such element before `end` (NULL: the end of the text) with its entities decoded. Returns
- * what follows the element; NULL when there is none. */
+/* Appends the text of the first such element before `end` (NULL: the end of the text) with its
+ * entities decoded. Returns what follows the element; NULL when there is none. */
 const char *s3_xml_text(const char *xml, const char *end, const char *element, struct str *out);
 /* Appends text with what XML reserves replaced. */
 void s3_xml_escape(struct str *out, const char *text);

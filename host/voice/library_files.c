@@ -25,7 +25,7 @@
 #define NEW_NAME ".voxhost-new" /* in the library and in a voice's folders: what is being written */
 #define GONE_NAME ".voxhost-gone" /* what is being removed */
 #define ENTRY_BYTES_MAX (1u << 20)
-#define READ_TRIES_MAX 5
+#define READ_TRIES_MAX 200
 #define SHA_LEN 16 /* of a digest, in names */
 
 /* --- The lock --------------------------------------------------------------------------------- */
@@ -138,6 +138,14 @@ bool library_has(const char *dir, const char *id)
     return has;
 }
 
+void library_pause(int tries)
+{
+    enum { AT_ONCE = 3 };
+    const struct timespec step = {0, CLOCK_MS};
+    if (tries > AT_ONCE)
+        nanosleep(&step, NULL);
+}
+
 int library_read_entry(const char *dir, const char *id, struct voice_entry *entry, struct err *err)
 {
     struct str text = {0};
@@ -201,6 +209,7 @@ int library_read(const char *dir, const char *id, struct voice_parcel *parcel, s
 {
     int result = LIBRARY_GONE;
     for (int i = 0; i < READ_TRIES_MAX && result == LIBRARY_GONE; i++) {
+        library_pause(i);
         *parcel = (struct voice_parcel){0};
         result = library_read_entry(dir, id, &parcel->entry, err);
         if (result == 0)
@@ -212,6 +221,8 @@ int library_read(const char *dir, const char *id, struct voice_parcel *parcel, s
         else
             parcel_finish(parcel);
     }
+    if (result == 0)
+        *err = (struct err){0}; /* of a try before */
     return result == LIBRARY_GONE ? (int)err->code : result;
 }
 

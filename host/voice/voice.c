@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OPEN_TRIES_MAX 5 /* of a library's voice that is replaced while it is read */
+#define OPEN_TRIES_MAX 200 /* of a library's voice that is replaced while it is read */
 
 static const char *find_speaker(const struct vox_entry *entry, const char *name)
 {
@@ -295,11 +295,14 @@ static int get_from_library(const struct voice_ref *ref, const struct voice_fetc
 {
     int result = LIBRARY_GONE;
     for (int i = 0; i < OPEN_TRIES_MAX && result == LIBRARY_GONE; i++) {
+        library_pause(i);
         voice_entry_finish(&use->entry);
         result = library_read_entry(ref->library_dir, ref->library_id, &use->entry, err);
         if (result == 0)
             result = get_recording(ref, fetch, use, err);
     }
+    if (result == 0)
+        *err = (struct err){0}; /* of a try before */
     return result == LIBRARY_GONE ? (int)err->code : result;
 }
 

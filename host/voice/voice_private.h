@@ -72,6 +72,8 @@ int library_read(const char *dir, const char *id, struct voice_parcel *parcel, s
 int library_read_entry(const char *dir, const char *id, struct voice_entry *entry, struct err *err);
 bool library_has(const char *dir, const char *id);
 #define LIBRARY_GONE 1
+/* Between two tries to read a voice that somebody replaces all the time. */
+void library_pause(int tries);
 /* Reads a file of a voice and checks that it is what the entry says. LIBRARY_GONE: it is not there
  * any more, since the voice was replaced or removed. */
 int library_read_file(const char *dir, const char *id, const struct voice_file *file,

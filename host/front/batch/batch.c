@@ -49,7 +49,8 @@ struct batch {
     atomic_uint failures_shown;
 };
 
-/* --- Results --------------------------------------------------------------------------------------------------------- */
+/* --- Results
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void show_failure(struct batch *batch, const struct result *result)
 {
@@ -120,7 +121,8 @@ static void count_crashed(struct batch *batch, const struct job *job)
     result_destroy(result);
 }
 
-/* --- Records --------------------------------------------------------------------------------------------------------- */
+/* --- Records
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* 0 when `name` is new; else what stands there already. */
 static int check_new(struct batch *batch, char kind, const char *name,
@@ -149,7 +151,8 @@ static int check_subtitles_new(struct batch *batch, const struct job *job,
     return result;
 }
 
-/* Outputs are checked over all shards, since they share the folder; all else only for our own jobs. */
+/* Outputs are checked over all shards, since they share the folder; all else only for our own
+ * jobs. */
 static int make_job(struct batch *batch, const struct job_record *record, const char *id, bool ours,
                     struct job **job, struct err *err)
 {
@@ -254,9 +257,11 @@ static void take_records(struct batch *batch, struct job_record *record)
     progress_read(batch->progress, 1, batch->ours);
 }
 
-/* --- Ending ---------------------------------------------------------------------------------------------------------- */
+/* --- Ending
+ * ---------------------------------------------------------------------------------------------------------- */
 
-/* Lets what runs finish: all of it, or after a signal what can in host.drain_s; the rest is cancelled. */
+/* Lets what runs finish: all of it, or after a signal what can in host.drain_s; the rest is
+ * cancelled. */
 static void drain(struct batch *batch)
 {
     enum { POLL_MS = 50 };
@@ -288,7 +293,8 @@ static void print_summary(struct batch *batch)
     str_finish(&out);
 }
 
-/* --- Preparing --------------------------------------------------------------------------------------------------------- */
+/* --- Preparing
+ * --------------------------------------------------------------------------------------------------------- */
 
 static int complain(const struct err *err, int exit_code)
 {
@@ -416,7 +422,8 @@ static int start_runner(struct batch *batch)
     return complain(&err, EXIT_JOBS_FAILED);
 }
 
-/* --- Running ----------------------------------------------------------------------------------------------------------- */
+/* --- Running
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static int run_all(struct batch *batch)
 {
@@ -471,7 +478,8 @@ static int finish(struct batch *batch, int exit_code)
     return app_close(&batch->app, exit_code);
 }
 
-/* --- Arguments ----------------------------------------------------------------------------------------------------------- */
+/* --- Arguments
+ * ----------------------------------------------------------------------------------------------------------- */
 
 enum { KEY_SHARD = 256, KEY_FAIL_FAST, KEY_DRY_RUN, KEY_JSON, KEY_TEXT_LINES, KEY_RESUME };
 

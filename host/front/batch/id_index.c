@@ -1,10 +1,11 @@
 /* A hash table in a file; see id_index.h. Knows nothing of jobs but the bytes of their ids.
  *
- * Open addressing with linear probing. A slot's home is the top bits of the id's hash, so that when the
- * table grows, reading the old one from its begin writes the new one almost from its begin. At most half
- * of the slots are used, and one read fetches a run of them, so that a put costs one pread and one
- * pwrite. What lies in the page cache is the kernel's and is given back under pressure. The first table
- * lies in memory and costs no calls at all; it is the same 3 MiB for ten ids and for a million.
+ * Open addressing with linear probing. A slot's home is the top bits of the id's hash, so that when
+ * the table grows, reading the old one from its begin writes the new one almost from its begin. At
+ * most half of the slots are used, and one read fetches a run of them, so that a put costs one
+ * pread and one pwrite. What lies in the page cache is the kernel's and is given back under
+ * pressure. The first table lies in memory and costs no calls at all; it is the same 3 MiB for ten
+ * ids and for a million.
  */
 #include "front/batch/id_index.h"
 
@@ -61,7 +62,8 @@ static int open_file(const struct id_index *index, unsigned bits, struct err *er
         close(fd);
         return -1;
     }
-    /* No read-ahead: the large folios that it makes in the page cache slow small writes fivefold. */
+    /* No read-ahead: the large folios that it makes in the page cache slow small writes
+     * fivefold. */
     posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
     return fd;
 }

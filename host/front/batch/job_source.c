@@ -1,5 +1,6 @@
-/* Where the jobs of a batch come from; see job_source.h. Chooses the format and hands its records on; the
- * formats are source_lines.c, source_json.c, source_yaml.c and source_csv.c over source_input.c.
+/* Where the jobs of a batch come from; see job_source.h. Chooses the format and hands its records
+ * on; the formats are source_lines.c, source_json.c, source_yaml.c and source_csv.c over
+ * source_input.c.
  */
 #include "front/batch/job_source_private.h"
 
@@ -9,7 +10,8 @@
 
 #define STDIN_NAME "(standard input)"
 
-/* --- For the formats ------------------------------------------------------------------------------------- */
+/* --- For the formats
+ * ------------------------------------------------------------------------------------- */
 
 bool source_keep(struct job_source *source, const char *data, size_t len)
 {
@@ -47,7 +49,8 @@ void source_parse_object(struct job_source *source, struct job_record *record)
     cJSON_Delete(json);
 }
 
-/* --- Choosing -------------------------------------------------------------------------------------------- */
+/* --- Choosing
+ * -------------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *extension;
@@ -113,7 +116,8 @@ static const struct source_driver *driver_of(enum job_file_format format)
     return &source_jsonl;
 }
 
-/* --- The source ------------------------------------------------------------------------------------------ */
+/* --- The source
+ * ------------------------------------------------------------------------------------------ */
 
 static int open_source(struct job_source *source, const struct job_source_options *options,
                        struct err *err)

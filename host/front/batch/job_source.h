@@ -1,6 +1,7 @@
-/* Where the jobs of a batch come from: JSON lines, a JSON array, YAML, CSV, plain text lines, or the
- * manifest's own list. Read as a stream, record by record, so that memory does not grow with the file
- * (YAML is read whole and limited to 16 MiB). Makes JSON objects; what a job means is job/'s business.
+/* Where the jobs of a batch come from: JSON lines, a JSON array, YAML, CSV, plain text lines, or
+ * the manifest's own list. Read as a stream, record by record, so that memory does not grow with
+ * the file (YAML is read whole and limited to 16 MiB). Makes JSON objects; what a job means is
+ * job/'s business.
  */
 #ifndef BATCH_JOB_SOURCE_H
 #define BATCH_JOB_SOURCE_H
@@ -41,13 +42,13 @@ struct job_record {
 
 struct job_source;
 
-/* ERR_INVALID when the source cannot be read, or is a YAML, JSON or CSV file that is wrong as a whole;
- * ERR_CANCELLED after *stop. */
+/* ERR_INVALID when the source cannot be read, or is a YAML, JSON or CSV file that is wrong as a
+ * whole; ERR_CANCELLED after *stop. */
 int job_source_open(const struct job_source_options *options, struct job_source **source,
                     struct err *err);
 /* The next record: 1, or 0 at the end, or ERR_CANCELLED after *stop, or another negative code when
- * nothing more can be read. A wrong record is 1 with record->err, and the next call goes on after it
- * where the format allows that (JSON lines, CSV, text). */
+ * nothing more can be read. A wrong record is 1 with record->err, and the next call goes on after
+ * it where the format allows that (JSON lines, CSV, text). */
 int job_source_next(struct job_source *source, struct job_record *record, struct err *err);
 /* "jobs.jsonl:17" for messages; borrowed until the next call. */
 const char *job_source_place(struct job_source *source, const struct job_record *record);

@@ -1,12 +1,13 @@
-/* What the readers of job files share: the input (bytes with a line count), the source's state and the
- * driver that each format is. Seen by job_source.c and source_*.c only.
+/* What the readers of job files share: the input (bytes with a line count), the source's state and
+ * the driver that each format is. Seen by job_source.c and source_*.c only.
  */
 #ifndef BATCH_JOB_SOURCE_PRIVATE_H
 #define BATCH_JOB_SOURCE_PRIVATE_H
 
 #include "front/batch/job_source.h"
 
-/* --- Input (source_input.c) ----------------------------------------------------------------------------- */
+/* --- Input (source_input.c)
+ * ----------------------------------------------------------------------------- */
 
 #define INPUT_BLOCK_SIZE (1u << 16)
 
@@ -25,9 +26,11 @@ struct input {
 
 int input_open(struct input *in, const char *path, const char *name,
                const volatile sig_atomic_t *stop, struct err *err);
-/* Waits until there is something at `at`: 1, 0 at the end, or a negative code (ERR_CANCELLED: *stop). */
+/* Waits until there is something at `at`: 1, 0 at the end, or a negative code (ERR_CANCELLED:
+ * *stop). */
 int input_fill(struct input *in, struct err *err);
-/* Reads more behind what is there: 1, 0 at the end or when the block is full, or a negative code. */
+/* Reads more behind what is there: 1, 0 at the end or when the block is full, or a negative
+ * code. */
 int input_more(struct input *in, struct err *err);
 /* Moves behind `count` of the bytes that are there and counts their lines. */
 void input_skip(struct input *in, size_t count);
@@ -35,7 +38,8 @@ void input_skip(struct input *in, size_t count);
 int input_skip_space(struct input *in, struct err *err);
 void input_close(struct input *in);
 
-/* --- Source ---------------------------------------------------------------------------------------------- */
+/* --- Source
+ * ---------------------------------------------------------------------------------------------- */
 
 struct csv_source; /* source_csv.c */
 struct source_driver;
@@ -88,8 +92,8 @@ void source_parse_object(struct job_source *source, struct job_record *record);
 bool json_is_space(char c);
 /* True when the JSON text ends inside a string, an array or an object. */
 bool json_text_is_open(const char *text, size_t len);
-/* The length of {"jobs":[ with its white space if the input begins so, else 0; reads what is needed to tell.
- * 0 or a negative code. */
+/* The length of {"jobs":[ with its white space if the input begins so, else 0; reads what is needed
+ * to tell. 0 or a negative code. */
 int json_find_jobs(struct input *in, size_t *prefix_len, struct err *err);
 
 #endif

@@ -21,8 +21,8 @@
 struct journal {
     struct journal_options options;
     char *path;
-    /* While reading what was there: the number of the line that counts for an id. After that: the first 64 bits of
-     * the hash of the job whose result was kept. */
+    /* While reading what was there: the number of the line that counts for an id. After that: the
+     * first 64 bits of the hash of the job whose result was kept. */
     struct id_index *index;
     uint64_t kept;
     bool superseded; /* a kept result is being replaced */
@@ -33,7 +33,8 @@ struct journal {
     bool failed;
 };
 
-/* --- The file, under the lock that all processes respect --------------------------------------------------------- */
+/* --- The file, under the lock that all processes respect
+ * --------------------------------------------------------- */
 
 static int io_error(const struct journal *journal, struct err *err)
 {
@@ -50,8 +51,9 @@ static int lock_fd(int fd)
     return result;
 }
 
-/* Opens the file as it is now and locks it; a file that was replaced while we waited is opened anew. Told by its name
- * and not by its count of links: over NFS, or with a hard link of somebody's, a replaced file keeps one. */
+/* Opens the file as it is now and locks it; a file that was replaced while we waited is opened
+ * anew. Told by its name and not by its count of links: over NFS, or with a hard link of
+ * somebody's, a replaced file keeps one. */
 static int lock_file(struct journal *journal, struct err *err)
 {
     for (;;) {
@@ -76,7 +78,8 @@ static void unlock_file(struct journal *journal)
     flock(journal->fd, LOCK_UN);
 }
 
-/* --- Reading lines -------------------------------------------------------------------------------------------------- */
+/* --- Reading lines
+ * -------------------------------------------------------------------------------------------------- */
 
 /* What a line of the file says, as far as it matters here. */
 struct entry {
@@ -197,7 +200,8 @@ static int for_lines(struct journal *journal,
     return result;
 }
 
-/* --- Rewriting ------------------------------------------------------------------------------------------------------ */
+/* --- Rewriting
+ * ------------------------------------------------------------------------------------------------------ */
 
 struct rewrite {
     FILE *out;
@@ -302,7 +306,8 @@ static int rewrite_file(struct journal *journal, bool at_end, struct err *err)
     return result;
 }
 
-/* --- Public --------------------------------------------------------------------------------------------------------- */
+/* --- Public
+ * --------------------------------------------------------------------------------------------------------- */
 
 int journal_open(const struct journal_options *options, struct journal **out, struct err *err)
 {
@@ -361,8 +366,8 @@ uint64_t journal_kept(const struct journal *journal)
     return journal->kept;
 }
 
-/* Writes journal->line behind what is there. A line that a killed run tore must not swallow it, and what of it does
- * not fit on the disk must not stay. */
+/* Writes journal->line behind what is there. A line that a killed run tore must not swallow it, and
+ * what of it does not fit on the disk must not stay. */
 static int append_line(struct journal *journal, const struct str *line, struct err *err)
 {
     char last = '\n';

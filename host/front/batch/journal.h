@@ -1,7 +1,8 @@
-/* results.jsonl: one line per job that has ended, in the order in which they end. It is appended to under a lock,
- * so that several shards may share a folder, and rewritten (beside it, then renamed) when a run begins:
- * without --resume our shard's lines go; with it those stay whose audio is still there, byte for byte, and the
- * jobs behind them are not done again. A line that a killed run wrote in part goes as well.
+/* results.jsonl: one line per job that has ended, in the order in which they end. It is appended to
+ * under a lock, so that several shards may share a folder, and rewritten (beside it, then renamed)
+ * when a run begins: without --resume our shard's lines go; with it those stay whose audio is still
+ * there, byte for byte, and the jobs behind them are not done again. A line that a killed run wrote
+ * in part goes as well.
  */
 #ifndef BATCH_JOURNAL_H
 #define BATCH_JOURNAL_H

@@ -29,7 +29,8 @@ struct progress {
     int64_t ended;
 };
 
-/* --- Counting -------------------------------------------------------------------------------------------------------- */
+/* --- Counting
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void add(struct tally *sum, const struct tally *part)
 {
@@ -102,14 +103,16 @@ uint64_t progress_failed(struct progress *progress)
     return failed;
 }
 
-/* --- Showing --------------------------------------------------------------------------------------------------------- */
+/* --- Showing
+ * --------------------------------------------------------------------------------------------------------- */
 
 struct moment {
     struct tally total;
     double elapsed_s, share, eta_s; /* share and eta negative: not known */
 };
 
-/* With the lock. The jobs in the file are known once it is read, and until then guessed from what was read. */
+/* With the lock. The jobs in the file are known once it is read, and until then guessed from what
+ * was read. */
 static struct moment now_of(const struct progress *progress)
 {
     struct moment moment = {.total = total_of(progress), .share = -1, .eta_s = -1};
@@ -208,7 +211,8 @@ static void *tick(void *arg)
     return NULL;
 }
 
-/* --- The end --------------------------------------------------------------------------------------------------------- */
+/* --- The end
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void write_row(const char *name, const struct tally *tally, struct str *out)
 {
@@ -271,7 +275,8 @@ void progress_summary(struct progress *progress, bool json, struct str *out)
     pthread_mutex_unlock(&progress->lock);
 }
 
-/* --- Life ------------------------------------------------------------------------------------------------------------ */
+/* --- Life
+ * ------------------------------------------------------------------------------------------------------------ */
 
 struct progress *progress_create(const struct progress_options *options)
 {

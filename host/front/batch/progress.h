@@ -1,5 +1,5 @@
-/* What a batch says while it runs and at its end: counts per model, a bar on a terminal or a JSON line every few
- * seconds, and a table.
+/* What a batch says while it runs and at its end: counts per model, a bar on a terminal or a JSON
+ * line every few seconds, and a table.
  */
 #ifndef BATCH_PROGRESS_H
 #define BATCH_PROGRESS_H
@@ -21,7 +21,8 @@ void progress_count(struct progress *progress, const struct result *result);
 void progress_valid(struct progress *progress, const struct model *model);
 /* A job was already done and is not done again. [any] */
 void progress_skip(struct progress *progress, const struct model *model);
-/* How much of the job file is read (0..1; negative: not known), and how many records that was. [any] */
+/* How much of the job file is read (0..1; negative: not known), and how many records that was.
+ * [any] */
 void progress_read(struct progress *progress, double fraction, uint64_t records);
 /* Draws no more. [main] */
 void progress_stop(struct progress *progress);

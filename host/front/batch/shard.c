@@ -1,8 +1,9 @@
-/* Which part of a job file is ours; see shard.h. Knows the variables of schedulers, not what a job is.
+/* Which part of a job file is ours; see shard.h. Knows the variables of schedulers, not what a job
+ * is.
  *
- * Sources of the names: Slurm's "Job Array Support" and srun(1); Kubernetes' "Indexed Job" (the index only:
- * the count must be handed in by the user); AWS Batch's "job environment variables"; RunPod's "Instant
- * Clusters".
+ * Sources of the names: Slurm's "Job Array Support" and srun(1); Kubernetes' "Indexed Job" (the
+ * index only: the count must be handed in by the user); AWS Batch's "job environment variables";
+ * RunPod's "Instant Clusters".
  */
 #include "front/batch/shard.h"
 
@@ -35,7 +36,8 @@ static const struct scheduler schedulers[] = {
      .last = "SLURM_ARRAY_TASK_MAX",
      .step = "SLURM_ARRAY_TASK_STEP",
      .advice = "start it by sbatch --array"},
-    /* An sbatch script itself has the index 0 and the count too, but is no step: it is the only one. */
+    /* An sbatch script itself has the index 0 and the count too, but is no step: it is the only
+     * one. */
     {.name = "srun",
      .marker = "SLURM_STEP_ID",
      .index = "SLURM_PROCID",

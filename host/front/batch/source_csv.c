@@ -1,8 +1,9 @@
 /* CSV job files over libcsv; see job_source_private.h.
  *
- * The first row names the fields; "options.NAME" is a member of the job's options. An unquoted empty cell
- * is an absent field, a row of nothing else is a blank line. libcsv gets the file line by line and calls
- * back, so that after every line it is known whether a row is complete; a wrong row ends with its line.
+ * The first row names the fields; "options.NAME" is a member of the job's options. An unquoted
+ * empty cell is an absent field, a row of nothing else is a blank line. libcsv gets the file line
+ * by line and calls back, so that after every line it is known whether a row is complete; a wrong
+ * row ends with its line.
  */
 #include "front/batch/job_source_private.h"
 
@@ -35,7 +36,8 @@ struct csv_source {
     uint64_t quote_line;         /* where the quote that is open began */
 };
 
-/* --- Rows of cells --------------------------------------------------------------------------------------- */
+/* --- Rows of cells
+ * --------------------------------------------------------------------------------------- */
 
 static void on_cell(void *data, size_t len, void *arg)
 {
@@ -157,8 +159,8 @@ static int feed(struct job_source *source, size_t len, struct err *row_err, stru
     return skip_row(source, false, err);
 }
 
-/* The next row that is not blank, into csv->cells; `row_err` says what is wrong with it. 1, 0 at the end of
- * the file, or a negative code. */
+/* The next row that is not blank, into csv->cells; `row_err` says what is wrong with it. 1, 0 at
+ * the end of the file, or a negative code. */
 static int read_row(struct job_source *source, struct err *row_err, struct err *err)
 {
     struct csv_source *csv = source->csv;
@@ -186,7 +188,8 @@ static int read_row(struct job_source *source, struct err *row_err, struct err *
     return 1;
 }
 
-/* --- The header ------------------------------------------------------------------------------------------ */
+/* --- The header
+ * ------------------------------------------------------------------------------------------ */
 
 /* A copy of the cell without white space around it. */
 static char *trimmed(const struct csv_source *csv, const struct cell *cell)
@@ -276,7 +279,8 @@ static int open_csv(struct job_source *source, struct err *err)
     return 0;
 }
 
-/* --- Jobs ------------------------------------------------------------------------------------------------ */
+/* --- Jobs
+ * ------------------------------------------------------------------------------------------------ */
 
 /* "srt;vtt" as a list of strings; NULL: out of memory. */
 static cJSON *make_list(const char *text)

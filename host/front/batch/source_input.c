@@ -1,7 +1,7 @@
 /* Bytes of a job file or pipe in blocks; see job_source_private.h. Knows lines, not formats.
  *
- * Waiting is poll() with a time limit: a signal handler that only sets *stop may run in another thread
- * or between the check and the wait, and then nothing would interrupt a plain read().
+ * Waiting is poll() with a time limit: a signal handler that only sets *stop may run in another
+ * thread or between the check and the wait, and then nothing would interrupt a plain read().
  */
 #include "front/batch/job_source_private.h"
 

@@ -1,9 +1,10 @@
 /* JSON job files as a stream; see job_source_private.h.
  *
- * Accepted: [job, ...]; {"jobs": [job, ...]} with nothing else in the object; and one object after the
- * other, each a job (so a single job and JSON lines under the name .json). Only where a job ends is found
- * here; its text then goes to json_parse, so a wrong job that is still balanced is that record's error and
- * the next one goes on. After what cannot be balanced nothing is read any more.
+ * Accepted: [job, ...]; {"jobs": [job, ...]} with nothing else in the object; and one object after
+ * the other, each a job (so a single job and JSON lines under the name .json). Only where a job
+ * ends is found here; its text then goes to json_parse, so a wrong job that is still balanced is
+ * that record's error and the next one goes on. After what cannot be balanced nothing is read any
+ * more.
  */
 #include "front/batch/job_source_private.h"
 
@@ -46,8 +47,8 @@ bool json_text_is_open(const char *text, size_t len)
 
 enum prefix { PREFIX_NO, PREFIX_PART, PREFIX_YES };
 
-/* Compares the text with {"jobs":[ between whose tokens white space may stand. *prefix_len: how much of
- * the text it takes. */
+/* Compares the text with {"jobs":[ between whose tokens white space may stand. *prefix_len: how
+ * much of the text it takes. */
 static enum prefix match_prefix(const char *text, size_t len, size_t *prefix_len)
 {
     const char *expected = "{\"jobs\":[";
@@ -109,8 +110,8 @@ static bool ends_before(const struct job_source *source, const struct scan *s, c
     return source->json.mode == JSON_STREAM ? c == '\n' : c == ',' || c == ']';
 }
 
-/* Reads the record that begins here into source->record. 1, 0 when the file ends in it, or a negative
- * code. */
+/* Reads the record that begins here into source->record. 1, 0 when the file ends in it, or a
+ * negative code. */
 static int read_record(struct job_source *source, bool *fits, struct err *err)
 {
     struct input *in = &source->in;

@@ -1,5 +1,6 @@
-/* What is sent about a job, in order, one request at a time: progress and chunks while it runs, then the final result
- * until it is acknowledged; see queue_private.h. What each answer means: runpod-worker.md, 2.4 to 2.6.
+/* What is sent about a job, in order, one request at a time: progress and chunks while it runs,
+ * then the final result until it is acknowledged; see queue_private.h. What each answer means:
+ * runpod-worker.md, 2.4 to 2.6.
  */
 #include "front/worker/queue_private.h"
 
@@ -17,7 +18,8 @@
 #define CHUNK_RETRY_MAX_S 3.0
 #define BYTES_PER_S 262144.0 /* what a slow line still does: a large body has more time */
 
-/* --- Requests --------------------------------------------------------------------------------------------------- */
+/* --- Requests
+ * --------------------------------------------------------------------------------------------------- */
 
 /* The id as a header can hold it. */
 static void request_id_header(const char *id, struct str *header)
@@ -31,7 +33,8 @@ static void request_id_header(const char *id, struct str *header)
     }
 }
 
-/* One that cannot even be started has failed like any other: `done` is called, which may remove `held`. */
+/* One that cannot even be started has failed like any other: `done` is called, which may remove
+ * `held`. */
 static void post(struct held *held, const char *template, bool is_stream, const struct str *body,
                  void (*done)(struct http_response *response, void *arg))
 {
@@ -57,8 +60,8 @@ static void post(struct held *held, const char *template, bool is_stream, const 
         done(&none, held);
 }
 
-/* What the platform said to a body, also when the rest of its answer was lost: what it took or refused is not sent again.
- * 0: nothing. */
+/* What the platform said to a body, also when the rest of its answer was lost: what it took or
+ * refused is not sent again. 0: nothing. */
 static int verdict_of(const struct http_response *response)
 {
     int begun = response->begun_status;
@@ -100,7 +103,8 @@ static void settle(struct held *held)
     str_finish(&held->body);
 }
 
-/* --- The final result --------------------------------------------------------------------------------------------- */
+/* --- The final result
+ * --------------------------------------------------------------------------------------------- */
 
 static void undeliverable(struct held *held, const struct http_response *response,
                           enum metric metric, const char *what)
@@ -116,7 +120,8 @@ static void undeliverable(struct held *held, const struct http_response *respons
     held_remove(held);
 }
 
-/* The platform takes this body never: it gets a short one, once, so that the job fails at once and says why. */
+/* The platform takes this body never: it gets a short one, once, so that the job fails at once and
+ * says why. */
 static void answer_shortly(struct held *held, const struct http_response *response)
 {
     struct err err = {0};
@@ -207,7 +212,8 @@ static void send_final(struct held *held)
     post(held, queue->settings->done_url, held->answer->is_stream, body, final_done);
 }
 
-/* --- Chunks --------------------------------------------------------------------------------------------------------- */
+/* --- Chunks
+ * --------------------------------------------------------------------------------------------------------- */
 
 static void chunk_done(struct http_response *response, void *arg)
 {
@@ -259,7 +265,8 @@ static bool next_chunk(struct held *held)
     return any;
 }
 
-/* --- Progress ------------------------------------------------------------------------------------------------------- */
+/* --- Progress
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void progress_done(struct http_response *response, void *arg)
 {
@@ -289,7 +296,8 @@ static void send_progress(struct held *held)
     queue_wake_at(queue, held->progress_at);
 }
 
-/* --- Public --------------------------------------------------------------------------------------------------------- */
+/* --- Public
+ * --------------------------------------------------------------------------------------------------------- */
 
 void delivery_advance(struct held *held)
 {

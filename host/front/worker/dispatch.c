@@ -1,5 +1,5 @@
-/* Dispatch; see dispatch.h. The answer is made in the runner's thread, after the session is free again: base64 and
- * uploads keep no model waiting.
+/* Dispatch; see dispatch.h. The answer is made in the runner's thread, after the session is free
+ * again: base64 and uploads keep no model waiting.
  */
 #include "front/worker/dispatch.h"
 #include "front/worker/legacy.h"
@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-/* Base64 of the largest chunk and what is around it stay below the 900,000 bytes that the platform should get. */
+/* Base64 of the largest chunk and what is around it stay below the 900,000 bytes that the platform
+ * should get. */
 #define STREAM_CHUNK_BYTES_MAX 600000
 
 /* A job between submission and answer. */
@@ -43,7 +44,8 @@ void answer_destroy(struct answer *answer)
     free(answer);
 }
 
-/* --- The table of jobs ------------------------------------------------------------------------------------ */
+/* --- The table of jobs
+ * ------------------------------------------------------------------------------------ */
 
 static void active_add(struct dispatch *dispatch, const struct active *job)
 {
@@ -84,9 +86,11 @@ static void abort_stream(struct dispatch *dispatch, uint64_t ticket)
     pthread_mutex_unlock(&dispatch->lock);
 }
 
-/* --- From a result to an answer ------------------------------------------------------------------------------ */
+/* --- From a result to an answer
+ * ------------------------------------------------------------------------------ */
 
-/* What the job's audio will be called in storage; the caller's. NULL: it cannot be called anything. */
+/* What the job's audio will be called in storage; the caller's. NULL: it cannot be called
+ * anything. */
 static char *object_key(const struct dispatch *dispatch, const struct job *job, struct err *err)
 {
     struct str key = {0};
@@ -235,8 +239,8 @@ static bool is_called_back(const struct dispatch *dispatch, const struct result 
     return url != NULL;
 }
 
-/* The audio becomes a part of the answer; or goes to the job's own storage, or, when it is too large or asked for, to
- * ours. */
+/* The audio becomes a part of the answer; or goes to the job's own storage, or, when it is too
+ * large or asked for, to ours. */
 static void place_audio(struct dispatch *dispatch, const struct active *active,
                         struct result *result)
 {
@@ -279,8 +283,8 @@ static void finish_stream(struct dispatch *dispatch, struct stream *stream, stru
     str_finish(&last);
 }
 
-/* The reason for a refusal quotes the job, which is its caller's affair: the log has the field alone, and that only when its
- * name is ours. */
+/* The reason for a refusal quotes the job, which is its caller's affair: the log has the field
+ * alone, and that only when its name is ours. */
 static void log_result(const struct log *log, const struct result *result)
 {
     const char *model = result->model_type ? result->model_type : "";
@@ -340,7 +344,8 @@ static void take_result(struct result *result, void *arg)
     answer_result(arg, result->ticket, false, result);
 }
 
-/* --- From an input to a job ---------------------------------------------------------------------------------- */
+/* --- From an input to a job
+ * ---------------------------------------------------------------------------------- */
 
 static int make_job(struct dispatch *dispatch, const struct submission *submission,
                     struct job **job, struct err *err)
@@ -372,7 +377,8 @@ static struct stream *make_stream(struct dispatch *dispatch, uint64_t ticket)
     return stream_create(&options);
 }
 
-/* Without storage, and where the caller wants it inline, there is no use for more than the answer can hold. */
+/* Without storage, and where the caller wants it inline, there is no use for more than the answer
+ * can hold. */
 static size_t memory_max(const struct dispatch *dispatch, const struct active *active)
 {
     const struct manifest_worker *worker = &dispatch->options.app->manifest->worker;
@@ -451,7 +457,8 @@ double dispatch_progress(struct dispatch *dispatch, uint64_t ticket)
     return runner_job_progress(dispatch->runner, ticket);
 }
 
-/* --- Life ---------------------------------------------------------------------------------------------------- */
+/* --- Life
+ * ---------------------------------------------------------------------------------------------------- */
 
 struct dispatch *dispatch_create(const struct dispatch_options *options)
 {

@@ -1,5 +1,5 @@
-/* The way of a job through the host, the same for the queue and the local modes: input -> job -> runner -> body of the
- * answer. Knows nothing of how jobs come and how answers go.
+/* The way of a job through the host, the same for the queue and the local modes: input -> job ->
+ * runner -> body of the answer. Knows nothing of how jobs come and how answers go.
  */
 #ifndef WORKER_DISPATCH_H
 #define WORKER_DISPATCH_H
@@ -31,10 +31,11 @@ struct dispatch_options {
     uint32_t concurrency;              /* jobs at the same time */
     struct callback_sender *callbacks; /* NULL: nobody is called back */
     struct storage *storage; /* where audio goes that is too large for an answer; NULL: nowhere */
-    /* Takes the answer of a job, exactly once for every job submitted; from a thread of the runner, or inside
-     * dispatch_submit and dispatch_cancel. */
+    /* Takes the answer of a job, exactly once for every job submitted; from a thread of the runner,
+     * or inside dispatch_submit and dispatch_cancel. */
     void (*answered)(struct answer *answer, void *arg);
-    /* stream_next has something; from a thread of the runner. The stream lives until its answer_destroy. */
+    /* stream_next has something; from a thread of the runner. The stream lives until its
+     * answer_destroy. */
     void (*chunk_ready)(struct stream *stream, uint64_t ticket, void *arg);
     void *arg;
 };
@@ -42,9 +43,9 @@ struct dispatch_options {
 /* NULL when no thread could be started. `options` is copied, what it points to borrowed. */
 struct dispatch *dispatch_create(const struct dispatch_options *options);
 
-/* One job. `ticket`: the caller's name for it, not 0, never used twice. `id`: as the platform has it. `input`: the job,
- * borrowed for the call; NULL: there was none that could be read, `why` says it. A wrong job is answered with what is
- * wrong. */
+/* One job. `ticket`: the caller's name for it, not 0, never used twice. `id`: as the platform has
+ * it. `input`: the job, borrowed for the call; NULL: there was none that could be read, `why` says
+ * it. A wrong job is answered with what is wrong. */
 struct submission {
     uint64_t ticket;
     const char *id;

@@ -1,5 +1,6 @@
-/* Pings; see heartbeat.h. Their times stand on a schedule, so they do not drift; one that is not answered yet when the next
- * is due holds nobody up. The list of jobs is sent as it is when a ping begins.
+/* Pings; see heartbeat.h. Their times stand on a schedule, so they do not drift; one that is not
+ * answered yet when the next is due holds nobody up. The list of jobs is sent as it is when a ping
+ * begins.
  */
 #include "front/worker/heartbeat.h"
 
@@ -41,9 +42,11 @@ struct heartbeat {
     bool ending;
 };
 
-/* --- A ping -------------------------------------------------------------------------------------------------- */
+/* --- A ping
+ * -------------------------------------------------------------------------------------------------- */
 
-/* Ids from the newest back while they fit, in the order of acceptance. With the lock. Returns how many are left out. */
+/* Ids from the newest back while they fit, in the order of acceptance. With the lock. Returns how
+ * many are left out. */
 static size_t list_ids(const struct heartbeat *heartbeat, size_t room, struct str *ids)
 {
     size_t total = 0, left_out = 0;
@@ -116,7 +119,8 @@ static void ping(struct heartbeat *heartbeat)
     str_finish(&ids);
 }
 
-/* --- The thread ------------------------------------------------------------------------------------------------ */
+/* --- The thread
+ * ------------------------------------------------------------------------------------------------ */
 
 /* When the next ping is due: on schedule, or at once when jobs came after a while without any. */
 static int64_t due_at(struct heartbeat *heartbeat, int64_t now, bool *ending)
@@ -152,7 +156,8 @@ static void *beat(void *arg)
     }
 }
 
-/* --- Public ---------------------------------------------------------------------------------------------------- */
+/* --- Public
+ * ---------------------------------------------------------------------------------------------------- */
 
 struct heartbeat *heartbeat_start(const struct heartbeat_options *options)
 {

@@ -1,5 +1,5 @@
-/* The jobs that this worker answers for, in the order of acceptance, and the mailbox through which threads of the runner
- * tell the loop about them; see queue_private.h.
+/* The jobs that this worker answers for, in the order of acceptance, and the mailbox through which
+ * threads of the runner tell the loop about them; see queue_private.h.
  */
 #include "front/worker/queue_private.h"
 
@@ -56,7 +56,8 @@ void held_remove(struct held *held)
     free(held);
 }
 
-/* --- Mail ---------------------------------------------------------------------------------------------------- */
+/* --- Mail
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void mail_put(struct queue *queue, struct mail *mail)
 {

@@ -1,5 +1,6 @@
-/* Requests and answers of older clients; see legacy.h. The facts: shared/reference/required-behaviour.md, A.1 to A.14.
- * Where versions of one system contradict each other, the newer one holds.
+/* Requests and answers of older clients; see legacy.h. The facts:
+ * shared/reference/required-behaviour.md, A.1 to A.14. Where versions of one system contradict each
+ * other, the newer one holds.
  */
 #include "front/worker/legacy.h"
 
@@ -20,7 +21,8 @@ struct legacy {
     char *text, *voice, *name, *model, *job_id, *format, *timing_format; /* NULL: absent */
 };
 
-/* --- Recognising ------------------------------------------------------------------------------------------ */
+/* --- Recognising
+ * ------------------------------------------------------------------------------------------ */
 
 static bool has(const cJSON *json, const char *name)
 {
@@ -112,7 +114,8 @@ const char *legacy_audio_member(const struct legacy *legacy)
     return legacy && legacy->family == FAMILY_FILES ? "audio_data" : "audio_base64";
 }
 
-/* --- The answer's own members ----------------------------------------------------------------------------- */
+/* --- The answer's own members
+ * ----------------------------------------------------------------------------- */
 
 static const char *answer_text(const struct result *result, const char *name)
 {
@@ -354,7 +357,8 @@ void legacy_write(const struct legacy *legacy, const struct result *result, stru
     put_text(out, "model", result->model_type);
 }
 
-/* --- Failures --------------------------------------------------------------------------------------------- */
+/* --- Failures
+ * --------------------------------------------------------------------------------------------- */
 
 static bool lacks(const struct err *err, const char *field)
 {

@@ -334,7 +334,8 @@ static int start_server(struct api *api, const struct local_api_options *options
     return EXIT_ALL_WELL;
 }
 
-/* Where the platform runs this server (RUNPOD_REALTIME_PORT) it wants pings; NULL: it does not, or there is no thread. */
+/* Where the platform runs this server (RUNPOD_REALTIME_PORT) it wants pings; NULL: it does not, or
+ * there is no thread. */
 static struct heartbeat *start_heartbeat(const struct app *app,
                                          const struct local_api_options *options)
 {

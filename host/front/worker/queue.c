@@ -1,5 +1,6 @@
-/* The loop of the queue mode; see queue.h and queue_private.h. Each turn: mail from the runner, then whatever can be
- * started (takes, the stop channel, deliveries), then transfers until something happens.
+/* The loop of the queue mode; see queue.h and queue_private.h. Each turn: mail from the runner,
+ * then whatever can be started (takes, the stop channel, deliveries), then transfers until
+ * something happens.
  */
 #include "front/worker/queue_private.h"
 
@@ -12,11 +13,13 @@
 #define ASLEEP_S 5 /* a turn that is late by more: we were stopped, and connections may be dead */
 #define REST_S 1   /* then, for the rest of an answer that lies in our socket */
 #define CLAIM_S 5  /* for a job that can be told why the worker ends */
-/* A job that was sent while the signal came is still taken: who gives up at once loses what is on the wire. */
+/* A job that was sent while the signal came is still taken: who gives up at once loses what is on
+ * the wire. */
 #define LINGER_MS 30
 #define FLUSH_S 10 /* for results, after the drain's time is over */
 
-/* --- Requests ---------------------------------------------------------------------------------------------------- */
+/* --- Requests
+ * ---------------------------------------------------------------------------------------------------- */
 
 struct http_call *queue_request(struct queue *queue, const struct http_request *request,
                                 void (*done)(struct http_response *response, void *arg), void *arg,
@@ -49,7 +52,8 @@ static void wake_client(void *arg)
     http_client_wake(arg);
 }
 
-/* --- Phases ------------------------------------------------------------------------------------------------------ */
+/* --- Phases
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* What waits for another try has it now. */
 static void retry_now(struct queue *queue)
@@ -139,7 +143,8 @@ static bool advance_phase(struct queue *queue)
     return false;
 }
 
-/* --- The loop ---------------------------------------------------------------------------------------------------- */
+/* --- The loop
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void wake_up(struct queue *queue)
 {
@@ -185,7 +190,8 @@ static void log_lost(struct queue *queue)
     }
 }
 
-/* --- Life ---------------------------------------------------------------------------------------------------------- */
+/* --- Life
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static bool start(struct queue *queue, struct dispatch_options *dispatch)
 {

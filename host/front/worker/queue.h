@@ -1,5 +1,5 @@
-/* The RunPod queue: takes jobs, sends what becomes of them, hears which to stop, and shows that it lives. The protocol:
- * shared/reference/runpod-worker.md, sections 2 to 4.
+/* The RunPod queue: takes jobs, sends what becomes of them, hears which to stop, and shows that it
+ * lives. The protocol: shared/reference/runpod-worker.md, sections 2 to 4.
  */
 #ifndef WORKER_QUEUE_H
 #define WORKER_QUEUE_H
@@ -15,9 +15,10 @@ struct queue_options {
     atomic_int *stopping; /* set once no more jobs are taken */
 };
 
-/* Serves until a signal, a refresh, or a required model that cannot be loaded; then lets jobs end within host.drain_s and
- * delivers every result. `dispatch` gets its callbacks from here. Returns the exit code: 0; 1 when a required model failed
- * (which the platform was told) or a result could not be delivered. */
+/* Serves until a signal, a refresh, or a required model that cannot be loaded; then lets jobs end
+ * within host.drain_s and delivers every result. `dispatch` gets its callbacks from here. Returns
+ * the exit code: 0; 1 when a required model failed (which the platform was told) or a result could
+ * not be delivered. */
 int queue_run(struct dispatch_options *dispatch, const struct queue_options *options);
 
 #endif

@@ -1,5 +1,5 @@
-/* The inside of the queue mode. One thread, the loop of queue.c, does all that is sent and received but for the pings;
- * threads of the runner hand it answers and chunks through the mailbox.
+/* The inside of the queue mode. One thread, the loop of queue.c, does all that is sent and received
+ * but for the pings; threads of the runner hand it answers and chunks through the mailbox.
  *
  *     take.c      GET job-take -> take_parse.c -> dispatch            one at a time, as soon as there is room
  *     held.c      the jobs that this worker answers for, and the mailbox
@@ -22,7 +22,8 @@
 
 enum sending { SENDING_NOTHING, SENDING_PROGRESS, SENDING_CHUNK, SENDING_FINAL };
 
-/* A job that this worker answers for, from acceptance to the acknowledged result. Of the loop's thread. */
+/* A job that this worker answers for, from acceptance to the acknowledged result. Of the loop's
+ * thread. */
 struct held {
     struct held *next;
     struct queue *queue;
@@ -111,14 +112,16 @@ static inline void queue_wake_at(struct queue *queue, int64_t at)
         queue->wake_at = at;
 }
 
-/* --- take.c -------------------------------------------------------------------------------------------------- */
+/* --- take.c
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Starts a take when there is room and none is in flight. */
 void take_advance(struct queue *queue);
 /* Gives the take up, unless its answer has begun to arrive. */
 void take_abandon(struct queue *queue);
 
-/* --- take_parse.c -------------------------------------------------------------------------------------------- */
+/* --- take_parse.c
+ * -------------------------------------------------------------------------------------------- */
 
 /* One job of an answer to a take. */
 struct taken {
@@ -128,12 +131,14 @@ struct taken {
     struct err err;
 };
 
-/* Calls `take` for each job in the text: an object, or the elements of an array, each read by itself, so that a bad one spoils
- * no other. `taken` is the callee's for the call. False when the text is neither. */
+/* Calls `take` for each job in the text: an object, or the elements of an array, each read by
+ * itself, so that a bad one spoils no other. `taken` is the callee's for the call. False when the
+ * text is neither. */
 bool take_parse(const struct str *text, void (*take)(const struct taken *taken, void *arg),
                 void *arg);
 
-/* --- held.c -------------------------------------------------------------------------------------------------- */
+/* --- held.c
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Accepts a job: from now on it is in the pings. */
 struct held *held_add(struct queue *queue, const char *id);
@@ -147,24 +152,28 @@ void mail_chunk(struct stream *stream, uint64_t ticket, void *arg);
 /* Takes all mail to the jobs that it is for. */
 void mail_collect(struct queue *queue);
 
-/* --- delivery.c ---------------------------------------------------------------------------------------------- */
+/* --- delivery.c
+ * ---------------------------------------------------------------------------------------------- */
 
-/* Sends what is to be sent next about a job, if anything is and nothing is in flight. May remove it. */
+/* Sends what is to be sent next about a job, if anything is and nothing is in flight. May remove
+ * it. */
 void delivery_advance(struct held *held);
 /* The platform does not want to hear of the job any more. */
 void delivery_stop(struct held *held);
 
-/* --- stopper.c ----------------------------------------------------------------------------------------------- */
+/* --- stopper.c
+ * ----------------------------------------------------------------------------------------------- */
 
 void stopper_advance(struct queue *queue);
 void stopper_abandon(struct queue *queue);
 
-/* --- queue.c ------------------------------------------------------------------------------------------------- */
+/* --- queue.c
+ * ------------------------------------------------------------------------------------------------- */
 
 #define QUEUE_HEADERS_MAX 8
 
-/* Starts a request to the platform, with its Authorization before the request's own headers. NULL with `err`: `done` was not
- * and will not be called. */
+/* Starts a request to the platform, with its Authorization before the request's own headers. NULL
+ * with `err`: `done` was not and will not be called. */
 struct http_call *queue_request(struct queue *queue, const struct http_request *request,
                                 void (*done)(struct http_response *response, void *arg), void *arg,
                                 struct err *err);

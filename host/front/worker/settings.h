@@ -1,5 +1,6 @@
-/* What the platform tells a worker by its environment, checked once, and the URLs that follow from it. Pure: no
- * network. Names, defaults and rules: runpod-python 1.12.0 and shared/reference/runpod-worker.md, section 1.
+/* What the platform tells a worker by its environment, checked once, and the URLs that follow from
+ * it. Pure: no network. Names, defaults and rules: runpod-python 1.12.0 and
+ * shared/reference/runpod-worker.md, section 1.
  */
 #ifndef WORKER_SETTINGS_H
 #define WORKER_SETTINGS_H
@@ -24,19 +25,21 @@ struct worker_settings {
     int64_t realtime_port;  /* RUNPOD_REALTIME_PORT; 0: off */
 };
 
-/* Reads the environment. Every wrong variable is named in `report`, a line each, and the result is ERR_INVALID: URLs that
- * are not http or https, a key with control characters, a missing RUNPOD_WEBHOOK_POST_OUTPUT beside RUNPOD_WEBHOOK_GET_JOB,
- * numbers that are none, and any value that is too long, not UTF-8 or has control characters. Only numbers are shown. An
- * empty variable is an absent one. On failure `settings` is empty. */
+/* Reads the environment. Every wrong variable is named in `report`, a line each, and the result is
+ * ERR_INVALID: URLs that are not http or https, a key with control characters, a missing
+ * RUNPOD_WEBHOOK_POST_OUTPUT beside RUNPOD_WEBHOOK_GET_JOB, numbers that are none, and any value
+ * that is too long, not UTF-8 or has control characters. Only numbers are shown. An empty variable
+ * is an absent one. On failure `settings` is empty. */
 int settings_read(yaml_lookup getenv, void *getenv_arg, struct worker_settings *settings,
                   struct str *report);
 void settings_finish(struct worker_settings *settings);
 
-/* Appends "name=value" to the query of `url`, which may have none, an empty one or one already, and cuts a fragment. The
- * value is encoded as forms do, a space as '+'. */
+/* Appends "name=value" to the query of `url`, which may have none, an empty one or one already, and
+ * cuts a fragment. The value is encoded as forms do, a space as '+'. */
 void url_add_query(struct str *url, const char *name, const char *value);
-/* A job's URL into `url`, which is empty: $ID of the template replaced by the id as one path segment, and isStream. For an
- * id of dots to arrive, the client must leave the path as it is (it is "%2E%2E" here). */
+/* A job's URL into `url`, which is empty: $ID of the template replaced by the id as one path
+ * segment, and isStream. For an id of dots to arrive, the client must leave the path as it is (it
+ * is "%2E%2E" here). */
 void url_of_job(const char *template, const char *job_id, bool is_stream, struct str *url);
 
 #endif

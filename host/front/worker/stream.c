@@ -1,4 +1,5 @@
-/* Streams; see stream.h. The job's thread cuts chunks and waits while STREAM_WAITING_MAX of them are not taken. */
+/* Streams; see stream.h. The job's thread cuts chunks and waits while STREAM_WAITING_MAX of them
+ * are not taken. */
 #include "front/worker/stream.h"
 
 #include "front/worker/reply.h"
@@ -24,7 +25,8 @@ struct stream {
     bool aborted;
 };
 
-/* --- Cutting, in the job's thread ------------------------------------------------------------------------- */
+/* --- Cutting, in the job's thread
+ * ------------------------------------------------------------------------- */
 
 /* With the lock. */
 static void aggregate(struct stream *stream, const struct str *chunk)
@@ -92,7 +94,8 @@ static int write_audio(const void *data, size_t len, void *arg)
     return good ? 0 : ECANCELED;
 }
 
-/* --- Public ------------------------------------------------------------------------------------------------ */
+/* --- Public
+ * ------------------------------------------------------------------------------------------------ */
 
 struct stream *stream_create(const struct stream_options *options)
 {

@@ -1,5 +1,5 @@
-/* The take loop: one long poll at a time, the next as soon as there is room for a job; see queue_private.h.
- * What each answer means: runpod-worker.md, 2.1 and 2.2.
+/* The take loop: one long poll at a time, the next as soon as there is room for a job; see
+ * queue_private.h. What each answer means: runpod-worker.md, 2.1 and 2.2.
  */
 #include "front/worker/queue_private.h"
 
@@ -23,7 +23,8 @@ static void pause_for(struct queue *queue, int64_t ns)
     queue->take.next_at = queue->now + ns;
 }
 
-/* --- Answers -------------------------------------------------------------------------------------------------- */
+/* --- Answers
+ * -------------------------------------------------------------------------------------------------- */
 
 static void accept_job(const struct taken *taken, void *arg)
 {
@@ -125,7 +126,8 @@ static void take_done(struct http_response *response, void *arg)
         take_empty(queue); /* 400 is what a worker gets that was asleep */
 }
 
-/* --- Asking --------------------------------------------------------------------------------------------------- */
+/* --- Asking
+ * --------------------------------------------------------------------------------------------------- */
 
 static size_t room(const struct queue *queue)
 {
@@ -135,7 +137,8 @@ static size_t room(const struct queue *queue)
                                                      : 0;
 }
 
-/* True while a result is on its way that ends this worker: a job that came now would die with it. */
+/* True while a result is on its way that ends this worker: a job that came now would die with
+ * it. */
 static bool refresh_is_pending(const struct queue *queue)
 {
     const struct held *held = queue->manifest->worker.refresh ? queue->held : NULL;

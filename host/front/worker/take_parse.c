@@ -1,5 +1,5 @@
-/* What a take brings, read job by job: strictly, since a job must mean what it says; and where that fails, loosely for
- * the one thing that is needed to answer it, its id. Pure.
+/* What a take brings, read job by job: strictly, since a job must mean what it says; and where that
+ * fails, loosely for the one thing that is needed to answer it, its id. Pure.
  */
 #include "front/worker/queue_private.h"
 
@@ -26,8 +26,8 @@ static size_t string_end(const char *text, size_t len, size_t at)
     return at < len ? at + 1 : len;
 }
 
-/* Where the value that begins at `at` ends: after the ',' or ']' of the enclosing array comes, outside strings and inner
- * brackets. Knows no more of JSON than that. */
+/* Where the value that begins at `at` ends: after the ',' or ']' of the enclosing array comes,
+ * outside strings and inner brackets. Knows no more of JSON than that. */
 static size_t value_end(const char *text, size_t len, size_t at)
 {
     size_t depth = 0;
@@ -67,8 +67,8 @@ static char *id_of(const cJSON *json, struct err *err)
     return NULL;
 }
 
-/* Where the value of the member begins whose key is the string from `key` to `key_end`, if that is "id" and the value is a
- * string; else `len`. */
+/* Where the value of the member begins whose key is the string from `key` to `key_end`, if that is
+ * "id" and the value is a string; else `len`. */
 static size_t id_value(const char *text, size_t len, size_t key, size_t key_end)
 {
     size_t at = skip_space(text, len, key_end);
@@ -78,8 +78,8 @@ static size_t id_value(const char *text, size_t len, size_t key, size_t key_end)
     return at < len && text[at] == '"' ? at : len;
 }
 
-/* The id of a job that is not what it should be: of the outermost object, whatever else is wrong. NULL also when the object
- * does not end: what is cut off is no job. */
+/* The id of a job that is not what it should be: of the outermost object, whatever else is wrong.
+ * NULL also when the object does not end: what is cut off is no job. */
 static char *loose_id_of(const char *text, size_t len)
 {
     size_t depth = 0, id_begin = 0, id_end = 0;

@@ -1,7 +1,9 @@
-/* `voxhost worker`: a RunPod serverless worker, and its local modes. It reads the environment and the command line,
- * loads the models in the background, and hands over to the queue or to a local mode.
+/* `voxhost worker`: a RunPod serverless worker, and its local modes. It reads the environment and
+ * the command line, loads the models in the background, and hands over to the queue or to a local
+ * mode.
  *
- * The command line's --rp_ options are those of the Python SDK: shared/reference/runpod-worker.md, 5.1.
+ * The command line's --rp_ options are those of the Python SDK: shared/reference/runpod-worker.md,
+ * 5.1.
  */
 #include "front/worker/fitness.h"
 #include "front/worker/health.h"
@@ -33,7 +35,8 @@ struct worker {
     int stdout_fd;
 };
 
-/* --- Preparing ---------------------------------------------------------------------------------------------------- */
+/* --- Preparing
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* The SDK's names; ours are fewer. */
 static bool set_log_level(struct worker *worker)
@@ -143,7 +146,8 @@ static bool is_fit(struct worker *worker)
     return false;
 }
 
-/* --- Running ------------------------------------------------------------------------------------------------------ */
+/* --- Running
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void load_models(struct worker *worker)
 {
@@ -197,7 +201,8 @@ static int run(struct worker *worker)
     return run_queue(worker, &dispatch);
 }
 
-/* --- Arguments ---------------------------------------------------------------------------------------------------- */
+/* --- Arguments
+ * ---------------------------------------------------------------------------------------------------- */
 
 enum { KEY_TEST_INPUT = 256, KEY_SERVE_API, KEY_API_PORT, KEY_API_HOST, KEY_CONCURRENCY, KEY_LOG };
 

@@ -1,5 +1,5 @@
-/* The table of conformance cases, in the order in which they run. A case that needs another one is skipped
- * when that one did not pass, so that one fault is one failure.
+/* The table of conformance cases, in the order in which they run. A case that needs another one is
+ * skipped when that one did not pass, so that one fault is one failure.
  */
 #ifndef CHECK_CASES_H
 #define CHECK_CASES_H
@@ -157,7 +157,8 @@ extern const size_t check_case_count;
 const struct check_case *check_case_find(const char *name);
 /* True when the case is `name` or needs it, directly or through others. */
 bool check_case_needs(const struct check_case *c, const char *name);
-/* Runs one case in this process: opens the library as far as the case needs it, and closes what it left. */
+/* Runs one case in this process: opens the library as far as the case needs it, and closes what it
+ * left. */
 enum check_outcome check_case_run(const struct check_case *c, struct check_cx *cx);
 
 /* --- Measuring the process: process.c ----------------------------------------------------- */

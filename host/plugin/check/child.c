@@ -1,5 +1,5 @@
-/* One conformance case in a child process: started, listened to, and killed at the time limit. The child's
- * outcome comes on a pipe of its own, so that nothing a plugin prints can be taken for it.
+/* One conformance case in a child process: started, listened to, and killed at the time limit. The
+ * child's outcome comes on a pipe of its own, so that nothing a plugin prints can be taken for it.
  */
 #include "plugin/check/child.h"
 
@@ -19,7 +19,8 @@
 
 static const char outcome_letters[] = {[CHECK_PASS] = 'p', [CHECK_FAIL] = 'f', [CHECK_SKIP] = 's'};
 
-/* --- The child -------------------------------------------------------------------------------------------- */
+/* --- The child
+ * -------------------------------------------------------------------------------------------- */
 
 void check_child_begin(void)
 {
@@ -37,7 +38,8 @@ void check_child_report(enum check_outcome outcome, const char *reason)
     str_finish(&line);
 }
 
-/* --- The parent ------------------------------------------------------------------------------------------- */
+/* --- The parent
+ * ------------------------------------------------------------------------------------------- */
 
 enum { PIPE_REPORT, PIPE_PRINTED, PIPE_COUNT };
 

@@ -12,14 +12,16 @@ enum child_end {
     CHILD_CRASH    /* killed by a signal */
 };
 
-/* Runs the case in `work_dir`, a folder of its own. `reason` says why it did not pass, or a note. */
+/* Runs the case in `work_dir`, a folder of its own. `reason` says why it did not pass, or a
+ * note. */
 enum child_end check_child_run(const struct check_options *options, const struct check_case *c,
                                const char *work_dir, struct str *reason);
 
 /* The child's half: tells the outcome to the parent. */
 void check_child_report(enum check_outcome outcome, const char *reason);
 
-/* To be called first in a child: dies with its parent, and lends the report's descriptor to nobody. */
+/* To be called first in a child: dies with its parent, and lends the report's descriptor to
+ * nobody. */
 void check_child_begin(void);
 
 #endif

@@ -11,7 +11,8 @@ static const char *const banned_imports[] = {
     "sigset",     "sigprocmask", "fork",   "vfork",    "system",    "popen",  "daemon",
 };
 
-/* Common in libraries that are linked in, and harmless unless they are reached; other cases watch for that. */
+/* Common in libraries that are linked in, and harmless unless they are reached; other cases watch
+ * for that. */
 static const char *const noted_imports[] = {
     "getenv",  "secure_getenv", "abort", "__assert_fail",   "stdout",
     "stderr",  "printf",        "puts",  "putchar",         "perror",

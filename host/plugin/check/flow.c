@@ -1,4 +1,5 @@
-/* Conformance cases on a job's callbacks: marks, progress, warnings, errors, cancelling, threads. */
+/* Conformance cases on a job's callbacks: marks, progress, warnings, errors, cancelling,
+ * threads. */
 #include "plugin/check/cases.h"
 
 #include <pthread.h>
@@ -9,7 +10,8 @@
 #define MARK_SLACK_S 0.05 /* by which the last word may end after the audio */
 #define PARALLEL_ROUNDS 5
 
-/* --- Marks, progress, warnings ----------------------------------------------------------------------------- */
+/* --- Marks, progress, warnings
+ * ----------------------------------------------------------------------------- */
 
 enum check_outcome check_marks_reported(struct check_cx *cx)
 {
@@ -66,7 +68,8 @@ enum check_outcome check_warnings_lines(struct check_cx *cx)
     return cx_speak_keeping(cx, BREACH_WARNING);
 }
 
-/* --- When and where ------------------------------------------------------------------------------------------ */
+/* --- When and where
+ * ------------------------------------------------------------------------------------------ */
 
 enum check_outcome check_same_thread(struct check_cx *cx)
 {
@@ -82,7 +85,8 @@ enum check_outcome check_not_after_speak(struct check_cx *cx)
     return cx_expect_kept(cx, &first->breaches, BREACH_AFTER_SPEAK);
 }
 
-/* --- Cancelling ------------------------------------------------------------------------------------------------ */
+/* --- Cancelling
+ * ------------------------------------------------------------------------------------------------ */
 
 static enum check_outcome expect_cancelled(struct check_cx *cx, const struct take *take)
 {
@@ -134,7 +138,8 @@ out:
     return outcome;
 }
 
-/* --- Errors of the host --------------------------------------------------------------------------------------------- */
+/* --- Errors of the host
+ * --------------------------------------------------------------------------------------------- */
 
 /* Speaks with begin (`write_index` UINT64_MAX) or a write refused. */
 static struct take *speak_refused(struct check_cx *cx, uint64_t write_index)
@@ -209,7 +214,8 @@ enum check_outcome check_session_survives(struct check_cx *cx)
                : cx_fail(cx, "a job sounds otherwise after others were stopped");
 }
 
-/* --- Older and newer hosts ------------------------------------------------------------------------------------------ */
+/* --- Older and newer hosts
+ * ------------------------------------------------------------------------------------------ */
 
 enum check_outcome check_old_host(struct check_cx *cx)
 {
@@ -240,7 +246,8 @@ enum check_outcome check_future_host(struct check_cx *cx)
     return CHECK_PASS;
 }
 
-/* --- Threads ------------------------------------------------------------------------------------------------------------ */
+/* --- Threads
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static void *speak_in_thread(void *arg)
 {

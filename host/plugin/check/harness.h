@@ -1,6 +1,6 @@
-/* The host that conformance cases play: one plugin, one model, one session, and jobs whose every callback is
- * written down. Talks the raw ABI, and answers a plugin that breaks a rule as if it had not, so that each
- * case sees its own rule broken and no other.
+/* The host that conformance cases play: one plugin, one model, one session, and jobs whose every
+ * callback is written down. Talks the raw ABI, and answers a plugin that breaks a rule as if it had
+ * not, so that each case sees its own rule broken and no other.
  *
  *     check_cx_init -> cx_open -> (case: cx_load, cx_session, cx_speak ...) -> cx_down -> check_cx_finish
  */
@@ -139,8 +139,8 @@ bool takes_equal(const struct take *a, const struct take *b); /* the same audio,
 /* True for a failure that carries a known code and one proper line. */
 bool cx_failure_is_proper(struct check_cx *cx, const char *call, int32_t code,
                           const struct vox_error *error);
-/* The text may be refused, but properly: the job ends by VOX_OK, or by VOX_EINVAL, VOX_EUNSUPPORTED or
- * VOX_ENOMEM with a line. */
+/* The text may be refused, but properly: the job ends by VOX_OK, or by VOX_EINVAL, VOX_EUNSUPPORTED
+ * or VOX_ENOMEM with a line. */
 bool cx_spoke_or_refused(struct check_cx *cx, struct take *take);
 /* Fails with the note when the rule was broken. */
 enum check_outcome cx_expect_kept(struct check_cx *cx, const struct breaches *breaches,

@@ -1,5 +1,5 @@
-/* Conformance cases on what belongs to the whole process: streams, environment, signals, files, threads,
- * memory. And the measures that they take.
+/* Conformance cases on what belongs to the whole process: streams, environment, signals, files,
+ * threads, memory. And the measures that they take.
  */
 #include "plugin/check/cases.h"
 
@@ -39,7 +39,8 @@ static bool full_cycle(struct check_cx *cx)
     return spoke;
 }
 
-/* --- State that must stay ------------------------------------------------------------------------------------ */
+/* --- State that must stay
+ * ------------------------------------------------------------------------------------ */
 
 struct process_state {
     char *environment, *directory, *locale;
@@ -181,7 +182,8 @@ enum check_outcome check_no_environment(struct check_cx *cx)
                : cx_fail(cx, "a job sounds otherwise without environment variables");
 }
 
-/* --- Streams --------------------------------------------------------------------------------------------------- */
+/* --- Streams
+ * --------------------------------------------------------------------------------------------------- */
 
 /* Runs a full cycle with both streams led into `file`. */
 static bool cycle_into(struct check_cx *cx, int file)
@@ -217,7 +219,8 @@ enum check_outcome check_no_stdio(struct check_cx *cx)
     return cx_fail(cx, "printed \"%.100s\"", printed);
 }
 
-/* --- Files ------------------------------------------------------------------------------------------------------ */
+/* --- Files
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Appends every file below `dir` with its size and times. */
 static void list_files(const char *dir, int depth, size_t *count, struct str *out)
@@ -319,9 +322,11 @@ enum check_outcome check_no_descriptor_leak(struct check_cx *cx)
     return CHECK_PASS;
 }
 
-/* --- Threads ------------------------------------------------------------------------------------------------------ */
+/* --- Threads
+ * ------------------------------------------------------------------------------------------------------ */
 
-/* How many threads there are, once those that are ending have ended, or more than `expected` stay. */
+/* How many threads there are, once those that are ending have ended, or more than `expected`
+ * stay. */
 static long settled_threads(long expected)
 {
     long count = count_entries("/proc/self/task");
@@ -354,7 +359,8 @@ enum check_outcome check_no_thread_leak(struct check_cx *cx)
     return CHECK_PASS;
 }
 
-/* --- Memory ------------------------------------------------------------------------------------------------------- */
+/* --- Memory
+ * ------------------------------------------------------------------------------------------------------- */
 
 struct memory {
     int64_t heap, resident; /* bytes */

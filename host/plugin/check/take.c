@@ -14,7 +14,8 @@
 
 static const char default_text[] = "The quick brown fox jumps over the lazy dog.";
 
-/* --- Rules --------------------------------------------------------------------------------------------- */
+/* --- Rules
+ * --------------------------------------------------------------------------------------------- */
 
 /* Notes the first breach of a rule. */
 __attribute__((format(printf, 3, 4))) static void breach(struct take *take, enum breach rule,
@@ -48,7 +49,8 @@ static bool format_is_sane(const struct vox_format *format)
            format->sample_rate <= 192000 && format->channels >= 1 && format->channels <= 8;
 }
 
-/* --- Callbacks ------------------------------------------------------------------------------------------ */
+/* --- Callbacks
+ * ------------------------------------------------------------------------------------------ */
 
 static int32_t job_cancelled(const struct vox_job *job)
 {
@@ -199,7 +201,8 @@ static void job_warn(const struct vox_job *job, struct vox_str message)
         breach(take, BREACH_WARNING, "more than %d warnings for one job", WARNINGS_MAX);
 }
 
-/* --- Jobs ------------------------------------------------------------------------------------------------ */
+/* --- Jobs
+ * ------------------------------------------------------------------------------------------------ */
 
 void take_reset(struct take *take)
 {

@@ -303,7 +303,7 @@ class Jobs(unittest.TestCase):
 
     def test_references_that_cannot_be_imitated(self):
         for name, part in {
-                "silent": "the reference is silent", "zero": "the reference is silent",
+                "silent": "is silent", "zero": "is silent",
                 "opposite": "the reference is silent when its channels are mixed",
                 # 0.46 s of sound, whatever silence is put behind it.
                 "short": "expected at least 0.5 s", "short_whole": "the reference is only 0.46 s long; expected at least 0.5 s",
