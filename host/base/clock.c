@@ -38,6 +38,14 @@ uint64_t random_u64(void)
     return value;
 }
 
+void random_uuid(char out[RANDOM_UUID_SIZE])
+{
+    uint64_t high = random_u64(), low = random_u64();
+    snprintf(out, RANDOM_UUID_SIZE, "%08x-%04x-4%03x-%04x-%012llx", (unsigned)(high >> 32),
+             (unsigned)(high >> 16) & 0xffff, (unsigned)high & 0xfff,
+             ((unsigned)(low >> 48) & 0x3fff) | 0x8000, (unsigned long long)low & 0xffffffffffff);
+}
+
 int64_t backoff_ns(unsigned attempt, double first_s, double max_s)
 {
     double delay_s = first_s;

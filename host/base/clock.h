@@ -20,6 +20,9 @@ int64_t clock_offset(void);
 void clock_text(char out[CLOCK_TEXT_SIZE]);
 
 uint64_t random_u64(void); /* from the kernel; for seeds and names */
+/* A UUID of version 4: "f81d4fae-7dec-41d0-a765-00a0c91e6bf6". */
+#define RANDOM_UUID_SIZE 37
+void random_uuid(char out[RANDOM_UUID_SIZE]);
 
 /* How long to wait, in ns, before trying again for the `attempt`th time, from 1: first_s, twice
  * that, and so on up to max_s, of which a random part up to one half is left out, so that many do

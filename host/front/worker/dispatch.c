@@ -485,11 +485,6 @@ struct dispatch *dispatch_create(const struct dispatch_options *options)
     return NULL;
 }
 
-bool dispatch_wait(struct dispatch *dispatch, int64_t deadline)
-{
-    return runner_wait(dispatch->runner, deadline);
-}
-
 void dispatch_cancel_all(struct dispatch *dispatch)
 {
     uint64_t *tickets;

@@ -61,8 +61,6 @@ void dispatch_cancel_all(struct dispatch *dispatch);
 /* 0 to 1; negative when it does not run. */
 double dispatch_progress(struct dispatch *dispatch, uint64_t ticket);
 
-/* True when nothing waits or runs; waits for that until `deadline`. */
-bool dispatch_wait(struct dispatch *dispatch, int64_t deadline);
 /* Cancels everything and waits until all is answered. False when a plugin hangs: end by _exit. */
 bool dispatch_stop(struct dispatch *dispatch);
 /* Frees; false likewise. */

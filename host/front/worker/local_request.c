@@ -125,11 +125,9 @@ void local_request_finish(struct local_request *request)
 
 static char *make_id(void)
 {
-    uint64_t high = random_u64(), low = random_u64();
-    return str_format("test-%08x-%04x-4%03x-%04x-%012llx", (unsigned)(high >> 32),
-                      (unsigned)(high >> 16) & 0xffff, (unsigned)high & 0xfff,
-                      ((unsigned)(low >> 48) & 0x3fff) | 0x8000,
-                      (unsigned long long)low & 0xffffffffffff);
+    char uuid[RANDOM_UUID_SIZE];
+    random_uuid(uuid);
+    return str_format("test-%s", uuid);
 }
 
 bool local_request_read(struct http_exchange *exchange, bool realtime,

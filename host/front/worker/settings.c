@@ -268,12 +268,9 @@ static void read_identity(struct environment *env, struct worker_settings *setti
     static const char expected[] = "a name of printable characters";
     const char *pod_id = read_text(env, "RUNPOD_POD_ID", expected, ID_SIZE_MAX);
     const char *worker_id = pod_id ? pod_id : read_text(env, "HOSTNAME", expected, ID_SIZE_MAX);
-    settings->worker_id = mem_copy_string(worker_id);
-    if (!worker_id) /* a UUID of version 4 */
-        settings->worker_id = str_format(
-            "%08x-%04x-4%03x-%04x-%012llx", (unsigned)(random_u64() & 0xffffffff),
-            (unsigned)(random_u64() & 0xffff), (unsigned)(random_u64() & 0xfff),
-            (unsigned)(random_u64() & 0x3fff) | 0x8000, (unsigned long long)(random_u64() >> 16));
+    char uuid[RANDOM_UUID_SIZE];
+    random_uuid(uuid);
+    settings->worker_id = mem_copy_string(worker_id ? worker_id : uuid);
     settings->report_id = copy_or(pod_id, "unknown");
     settings->hostname =
         copy_or(read_text(env, "RUNPOD_POD_HOSTNAME", expected, ID_SIZE_MAX), "unknown");
