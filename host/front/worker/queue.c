@@ -193,14 +193,19 @@ static void log_lost(struct queue *queue)
 /* --- Life
  * ---------------------------------------------------------------------------------------------------------- */
 
-static bool start(struct queue *queue, struct dispatch_options *dispatch)
+static struct heartbeat_options heartbeat_of(const struct queue *queue)
 {
-    struct heartbeat_options heartbeat = {
+    return (struct heartbeat_options){
         .settings = queue->settings,
         .runpod_version = queue->manifest->worker.runpod_version,
         .log = queue->log,
         .metrics = queue->metrics,
     };
+}
+
+static bool start(struct queue *queue, struct dispatch_options *dispatch)
+{
+    const struct heartbeat_options heartbeat = heartbeat_of(queue);
     queue->client = http_client_create(queue->settings->user_agent);
     if (!queue->client)
         return false;
@@ -221,12 +226,7 @@ static bool start(struct queue *queue, struct dispatch_options *dispatch)
 
 static void report_failure(struct queue *queue)
 {
-    struct heartbeat_options options = {
-        .settings = queue->settings,
-        .runpod_version = queue->manifest->worker.runpod_version,
-        .log = queue->log,
-        .metrics = queue->metrics,
-    };
+    const struct heartbeat_options options = heartbeat_of(queue);
     struct str reason = {0};
     str_printf(&reason, "%s: %s", reply_error_type(queue->failure.code), queue->failure.message);
     if (queue->settings->ping_url)

@@ -174,7 +174,7 @@ static void a_public_address_may_not_redirect_inside(void **state)
 {
     (void)state;
     if (!own_network) {
-        print_message("no network namespace of its own on this machine\n");
+        print_message("skipped: no network namespace of its own on this machine\n");
         skip();
     }
     struct http_fetch fetch = fetch_of(test_url(server, PUBLIC_ADDRESS, "/ok"));
