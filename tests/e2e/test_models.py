@@ -191,7 +191,7 @@ class States(ModelCase):
         names = ["tone", "slow", "broken", "none"]
         begun = time.monotonic()
         self.assert_exit(self.batch(manifest, self.jobs(*({"id": n, "text": "x", "model_type": n} for n in names))), 1)
-        self.assertLess(time.monotonic() - begun, 10)
+        self.assertLess(time.monotonic() - begun, 30)
         results = self.by_id()
         self.assertEqual(results["tone"]["status"], "ok")
         errors = {n: results[n]["error"] for n in names[1:]}
