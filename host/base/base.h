@@ -13,8 +13,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/own_dir.h"
 #include "base/str.h"
 #include "base/sync.h"
+#include "base/tree.h"
 #include "base/yaml.h"
 
 #endif

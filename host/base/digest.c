@@ -68,6 +68,15 @@ void digest_of(const void *data, size_t len, char out[DIGEST_HEX_SIZE])
     digest_hex(bytes, out);
 }
 
+void digest_hmac(const void *key, size_t key_len, const void *data, size_t len,
+                 uint8_t out[DIGEST_SIZE])
+{
+    size_t out_len = 0;
+    require(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, key_len, data, len, out, DIGEST_SIZE,
+                      &out_len) != NULL);
+    require(out_len == DIGEST_SIZE);
+}
+
 int digest_of_file(const char *path, char out[DIGEST_HEX_SIZE])
 {
     enum { BLOCK_SIZE = 1 << 16 };

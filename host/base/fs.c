@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -199,13 +200,56 @@ int fs_write_file(const char *path, const void *data, size_t len, struct err *er
                              strerror(reason));
 }
 
-int fs_free_bytes(const char *path, uint64_t *free_bytes)
+char *fs_existing_above(const char *path)
+{
+    char *at = mem_copy_string(path);
+    while (access(at, F_OK) != 0 && errno == ENOENT && strcmp(at, "/") != 0 &&
+           strcmp(at, ".") != 0) {
+        char *above = fs_dir_of(at);
+        free(at);
+        at = above;
+    }
+    return at;
+}
+
+int fs_disk_bytes(const char *path, uint64_t *free_bytes, uint64_t *total_bytes)
 {
     struct statvfs info;
     if (statvfs(path, &info) != 0)
         return -1;
     *free_bytes = (uint64_t)info.f_bavail * info.f_frsize;
+    if (total_bytes)
+        *total_bytes = (uint64_t)info.f_blocks * info.f_frsize;
     return 0;
+}
+
+int fs_check_room(const char *dir, uint64_t need, int64_t keep_free_mb, const struct log *log,
+                  struct err *err)
+{
+    uint64_t free_bytes, margin = (uint64_t)keep_free_mb << 20;
+    char beside[80] = "";
+    if (margin == 0 && need == 0)
+        return 0;
+    char *there = fs_existing_above(dir);
+    bool unknown = fs_disk_bytes(there, &free_bytes, NULL) != 0;
+    int reason = errno;
+    free(there);
+    if (unknown) {
+        if (log)
+            LOG_EVENT(log, LOG_WARN, "disk", "free space is unknown", LOG_TEXT("dir", dir),
+                      LOG_TEXT("reason", strerror(reason)));
+        return 0;
+    }
+    if (free_bytes >= margin && free_bytes - margin >= need)
+        return 0;
+    unsigned long long need_mb = need / (1u << 20) + (need % (1u << 20) != 0);
+    if (need > 0)
+        snprintf(beside, sizeof(beside), " to stay beside the %llu MB that are to be written",
+                 need_mb);
+    return err_set(err, ERR_STORAGE, NULL,
+                   "%s: its disk has %llu MB free, host.min_free_mb wants %lld%s: free some, use "
+                   "another disk, or lower the limit",
+                   dir, (unsigned long long)(free_bytes >> 20), (long long)keep_free_mb, beside);
 }
 
 int fs_remove_flat_dir(const char *path)

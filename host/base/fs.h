@@ -4,6 +4,7 @@
 #define BASE_FS_H
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/str.h"
 
 #include <signal.h>
@@ -36,8 +37,16 @@ int fs_read_fd(int fd, const char *name, size_t size_max, const volatile sig_ato
 int fs_write_file(const char *path, const void *data, size_t len, struct err *err);
 /* Writes all or fails with -1 and errno. */
 int fs_write_all(int fd, const void *data, size_t len);
-/* Free bytes for us on the disk of `path`; -1 with errno. */
-int fs_free_bytes(const char *path, uint64_t *free_bytes);
+/* The path itself, or what exists of the way to it; the caller's. */
+char *fs_existing_above(const char *path);
+/* The bytes that are free for us on the disk of `path`, and all that it has (NULL: not wanted); -1
+ * with errno. */
+int fs_disk_bytes(const char *path, uint64_t *free_bytes, uint64_t *total_bytes);
+/* May `need` bytes be written to the disk of `dir`, made or not, so that host.min_free_mb,
+ * `keep_free_mb`, stay free? ERR_STORAGE with what is free when they may not. A disk that cannot be
+ * asked is not one that is full: that is logged only (`log` NULL: not even that). */
+int fs_check_room(const char *dir, uint64_t need, int64_t keep_free_mb, const struct log *log,
+                  struct err *err);
 /* Removes a directory with the files directly in it; deeper trees are left and reported by -1. */
 int fs_remove_flat_dir(const char *path);
 
