@@ -4,6 +4,7 @@
  * ends the program with status 1.
  */
 #include "vox/ext/profile.h"
+#include "vox/ext/scratch.h"
 #include "vox/plugin.h"
 
 #include <inttypes.h>
@@ -268,6 +269,15 @@ static void print_profile(void)
     END(vox_profile);
 }
 
+static void print_scratch(void)
+{
+    BEGIN(vox_scratch);
+    FIELD(vox_scratch, size, uint32_t);
+    FIELD(vox_scratch, reserved, uint32_t);
+    FIELD(vox_scratch, dir, const char *(*)(const struct vox_job *));
+    END(vox_scratch);
+}
+
 int main(void)
 {
     print_values();
@@ -276,5 +286,6 @@ int main(void)
     print_job();
     print_entry();
     print_profile();
+    print_scratch();
     return hole_count ? 1 : 0;
 }

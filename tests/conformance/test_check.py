@@ -133,6 +133,41 @@ JOB_FAULTS = {
     "blocks_signal": {"keeps-signals"},
     "changes_umask": {"keeps-umask"},
     "writes_stray_file": {"no-stray-files"},
+    "scratch_fails": {"speak-works"},
+    "scratch_hangs": ENDED,
+    "scratch_crashes": ENDED,
+    "scratch_kept_open": {"scratch-let-go"},
+    "scratch_kept_path": {"scratch-let-go"},
+    "scratch_needed": {"scratch-refused"},
+}
+# Load option of faulty_profile.so -> the cases on profiles that fail.
+PROFILE_FAULTS = {
+    "none": set(),
+    "fails": {"profile-made"},
+    "silent": {"profile-odd-recordings"},
+    "internal": {"profile-odd-recordings"},
+    "crashes": {"profile-made"},
+    "empty": {"profile-made"},
+    "huge": {"profile-made"},
+    "random": {"profile-deterministic"},
+    "by_session": {"profile-deterministic"},
+    "thread": {"profile-sink"},
+    "late": {"profile-sink"},
+    "error_ignored": {"profile-write-error"},
+    "error_replaced": {"profile-write-error"},
+    "write_after_error": {"profile-sink"},
+    "never_asks": {"profile-cancelled"},
+    "cancel_is_ok": {"profile-cancelled"},
+    "spoils": {"profile-session-survives"},
+    "leaks": {"profile-no-leak"},
+    "refuses": {"profile-taken"},
+    "unspoken": {"profile-taken"},
+    "alone": {"profile-alone"},
+    "takes_all": {"profile-damaged"},
+    "wordless": {"profile-damaged", "profile-changed"},
+    "other_code": {"profile-damaged", "profile-changed"},
+    "check_crashes": {"profile-damaged", "profile-changed", "profile-session-survives"},
+    "unchecked": {"profile-changed"},
 }
 SLOW_FAULTS = {"ignores_cancel", "cancel_is_ok"}  # take their time in every job: it must be short
 
@@ -201,6 +236,10 @@ LIBRARIES = {
     "faulty_option_choice_default": REFUSED,
     "faulty_option_size": REFUSED,
     "faulty_options_null": REFUSED,
+    "faulty_profile_name": set(),
+    "faulty_profile_size": {"profile-extension"},
+    "faulty_profile_no_make": {"profile-extension"},
+    "faulty_profile_no_cloning": {"profile-extension"},
     "faulty_crashes_when_loaded": {"opens"},
     "faulty_no_entry": {"exported-symbols", "opens"},
     "faulty_exports": SPEAKERS | {"exported-symbols"},
@@ -257,12 +296,33 @@ def ignored(expected):
     return {"banned-imports"} - set(expected) if INSTRUMENTED else set()
 
 
+def recording(folder):
+    """A second of a voice."""
+    path = pathlib.Path(folder) / "voice.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes([0, 32] * 10 + [0, 224] * 10) * 400)
+    return path
+
+
+def cases():
+    return [case["name"] for case in json.loads(run("--list", "--json").stdout)["cases"]]
+
+
+PROFILE_CASES = {
+    "profile-made", "profile-deterministic", "profile-sink", "profile-write-error", "profile-cancelled",
+    "profile-odd-recordings", "profile-taken", "profile-alone", "profile-damaged", "profile-changed",
+    "profile-session-survives", "profile-no-leak"}
+NO_PROFILES = PROFILE_CASES | {"profile-extension"}
+NO_SCRATCH = {"scratch-refused", "scratch-let-go"}
+
+
 class Good(unittest.TestCase):
     # The cases that are skipped, as the plugin does not claim the ability.
     SKIPPED = {
-        "flite": {"unknown-extension-null", "seed-changes-audio"},
-        "tone": set(),
-        "conformance_template": {
+        "flite": NO_PROFILES | NO_SCRATCH | {"unknown-extension-null", "seed-changes-audio"},
+        "tone": PROFILE_CASES | NO_SCRATCH,
+        "conformance_template": NO_PROFILES | NO_SCRATCH | {
             "unknown-extension-null", "seed-changes-audio", "speed-range", "speed-changes-length",
             "speakers-speak", "speakers-differ", "first-speaker-is-default",
             "unknown-voice-refused", "languages-speak", "marks-reported"},
@@ -279,9 +339,17 @@ class Good(unittest.TestCase):
                                            if result["outcome"] == "skip"})
 
 
+    def test_profiles_and_scratch_folders_pass(self):
+        with tempfile.TemporaryDirectory() as folder:
+            results = check(library("tone"), "--voice", recording(folder), "--job-options", '{"scratch_files":3}',
+                            timeout_s="60")
+        self.assertEqual(set(), set(failed(results)) - ignored(set()), failed(results))
+        self.assertEqual(set(), {case for case, result in results.items() if result["outcome"] == "skip"})
+
+
 class F5tts(unittest.TestCase):
     """On the tiny checkpoint of the golden tests."""
-    SKIPPED = {
+    SKIPPED = NO_PROFILES | NO_SCRATCH | {
         "unknown-extension-null", "speakers-speak", "speakers-differ", "first-speaker-is-default",
         "unknown-voice-refused", "languages-speak", "marks-reported"}
 
@@ -320,6 +388,14 @@ class Faults(unittest.TestCase):
         self.compare([(f, library("faulty"), fault_args("job", f), cases | FAULTY_ALWAYS)
                       for f, cases in JOB_FAULTS.items()])
 
+    def test_profile_faults_fail_their_own_case(self):
+        self.assertEqual(NO_PROFILES, {case for case in cases() if case.startswith("profile-")})
+        chosen = [word for case in sorted(PROFILE_CASES) for word in ("--case", case)]
+        with tempfile.TemporaryDirectory() as folder:
+            voice = ["--voice", recording(folder)]
+            self.compare([(f, library("faulty_profile"), ["--load-options", json.dumps({"fault": f}), *voice, *chosen],
+                           cases) for f, cases in PROFILE_FAULTS.items()])
+
     def test_breaks_fail_their_own_case(self):
         self.compare([(f, library("broken"), ["--load-options", json.dumps({"break": f})], cases)
                       for f, cases in BREAKS.items()])
@@ -339,15 +415,16 @@ class Faults(unittest.TestCase):
         broken = (here / "broken.c").read_text()
         self.assertEqual(set(LOAD_FAULTS), set(re.findall(r'X\((\w+),\s*"', load)))
         self.assertEqual(set(JOB_FAULTS), set(re.findall(r'X\((\w+),\s*\w+,\s*-?\w+,[\s\\]*"', job)))
+        profile = (here.parent / "plugins" / "faulty" / "profile.c").read_text()
+        self.assertEqual(set(PROFILE_FAULTS), set(re.findall(r'X\((\w+),\s*"', profile)))
         self.assertEqual(set(BREAKS), set(re.findall(r'X\((\w+),\s*"', broken)))
 
     def test_every_case_can_fail(self):
-        cases = {c["name"] for c in json.loads(run("--list", "--json").stdout)["cases"]}
-        tables = [LOAD_FAULTS, JOB_FAULTS, BREAKS, LIBRARIES]
+        tables = [LOAD_FAULTS, JOB_FAULTS, PROFILE_FAULTS, BREAKS, LIBRARIES]
         proven = set().union(FAULTY_ALWAYS, MAY_BE_REFUSED.values(),
                              *(expected for table in tables for expected in table.values()))
-        self.assertEqual(cases, proven)
-        self.assertGreaterEqual(len(cases), 24)
+        self.assertEqual(set(cases()), proven)
+        self.assertGreaterEqual(len(cases()), 24)
 
 
 class Verb(unittest.TestCase):
@@ -409,10 +486,7 @@ class Verb(unittest.TestCase):
         self.assertEqual("skip", results["speak-works"]["outcome"])
         self.assertIn("--voice", results["speak-works"]["reason"])
         with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "voice.wav"
-            with wave.open(str(path), "wb") as file:
-                file.setparams((1, 2, 8000, 0, "NONE", ""))
-                file.writeframes(bytes([0, 32] * 10 + [0, 224] * 10) * 400)
+            path = recording(folder)
             self.assertEqual({}, failed(check(library("tone"), "--voice", path, "--transcript", "hi")))
             done = run(library("tone"), "--voice", library("tone"))
             self.assertEqual(2, done.returncode, done)

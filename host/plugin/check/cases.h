@@ -124,7 +124,34 @@
       "the calls for a session come from different threads")                                       \
     X(parallel, "two-sessions-parallel", "same-seed-same-audio",                                   \
       "two sessions at once speak as one does alone")                                              \
-    /* The process: process.c */                                                                   \
+    /* Profiles of voices: profile.c */                                                            \
+    X(profile_extension, "profile-extension", "speak-works",                                       \
+      "vox.profile/1 is whole, and the plugin has VOX_CAP_CLONING")                                \
+    X(profile_made, "profile-made", "profile-extension",                                           \
+      "make returns VOX_OK and 1 byte to VOX_PROFILE_SIZE_MAX")                                    \
+    X(profile_deterministic, "profile-deterministic", "profile-made",                              \
+      "the same recording gives the same profile, in any session")                                 \
+    X(profile_sink, "profile-sink", "profile-made",                                                \
+      "the sink is used in make, on its thread, and not after it has failed")                      \
+    X(profile_write_error, "profile-write-error", "profile-made",                                  \
+      "when write fails, make returns its code")                                                   \
+    X(profile_cancelled, "profile-cancelled", "profile-made",                                      \
+      "a make that is cancelled from the start ends with VOX_ECANCELLED, soon")                    \
+    X(profile_odd_recordings, "profile-odd-recordings", "profile-made",                            \
+      "short, silent and unusual recordings give a profile, or are refused with a line")           \
+    X(profile_taken, "profile-taken", "profile-made",                                              \
+      "check takes what make made, and speak speaks with it")                                      \
+    X(profile_alone, "profile-alone", "profile-taken",                                             \
+      "a profile without its recording sounds as with it (VOX_PROFILE_ALONE)")                     \
+    X(profile_damaged, "profile-damaged", "profile-taken",                                         \
+      "check refuses what is cut, longer or no profile with VOX_EINVAL and a line")                \
+    X(profile_changed, "profile-changed", "profile-taken",                                         \
+      "a profile with a changed byte is refused or spoken with, and does no harm")                 \
+    X(profile_survives, "profile-session-survives", "profile-made",                                \
+      "after a make that was stopped the session is as good as new")                               \
+    X(profile_no_leak, "profile-no-leak", "profile-made",                                          \
+      "memory does not grow with the number of profiles")                                          \
+    /* The process: process.c, scratch.c */                                                        \
     X(no_stdio, "no-stdio", "speak-works", "nothing is written to standard output or error")       \
     X(no_environment, "ignores-environment", "same-seed-same-audio",                               \
       "environment variables change nothing")                                                      \
@@ -135,6 +162,10 @@
     X(keeps_signals, "keeps-signals", "speak-works", "signal handlers and masks are left alone")   \
     X(keeps_umask, "keeps-umask", "speak-works", "the file mode mask is left alone")               \
     X(no_stray_files, "no-stray-files", "speak-works", "files are written in cache_dir only")      \
+    X(scratch_refused, "scratch-refused", "speak-works",                                           \
+      "a job that gets no scratch folder is spoken without, or fails with VOX_ESINK")              \
+    X(scratch_let_go, "scratch-let-go", "speak-works",                                             \
+      "a job's scratch folder is not used any more when speak has returned")                       \
     X(no_descriptor_leak, "no-descriptor-leak", "speak-works",                                     \
       "open files do not grow with the number of jobs")                                            \
     X(no_thread_leak, "no-thread-leak", "speak-works",                                             \
@@ -165,6 +196,9 @@ enum check_outcome check_case_run(const struct check_case *c, struct check_cx *c
 
 struct process_state *process_state_create(void);
 void process_state_destroy(struct process_state *state);
+
+/* What profile.c made for a cx. */
+void makings_destroy(struct making *first);
 
 /* Runs `step` over and over and fails when memory grows with it. */
 enum check_outcome check_growth(struct check_cx *cx, bool (*step)(struct check_cx *cx),

@@ -115,8 +115,7 @@ static void host_log(const struct vox_host *host, uint32_t level, struct vox_str
 static const void *host_extension(const struct vox_host *host, const char *id)
 {
     (void)host;
-    (void)id;
-    return NULL;
+    return id && strcmp(id, VOX_SCRATCH_ID) == 0 ? &take_scratch : NULL;
 }
 
 static struct vox_str borrow(const char *text)
@@ -275,6 +274,7 @@ void check_cx_finish(struct check_cx *cx)
         next = take->next;
         free(take);
     }
+    makings_destroy(cx->makings);
     option_set_finish(&cx->load_values);
     option_set_finish(&cx->job_values);
     process_state_destroy(cx->before);

@@ -8,6 +8,7 @@
 #define CHECK_HARNESS_H
 
 #include "plugin/plugin.h"
+#include "vox/ext/scratch.h"
 
 #include <pthread.h>
 
@@ -49,6 +50,7 @@ struct take {
     uint64_t write_refused;             /* index of the first write that fails; UINT64_MAX: none */
     uint64_t cancel_poll; /* from this call of cancelled() on: yes; UINT64_MAX: never */
     int64_t cancel_time;  /* from this clock_now on: yes; CLOCK_NEVER */
+    bool scratch_refused; /* the job gets no folder for temporary files */
 
     int32_t code; /* what speak returned */
     struct {
@@ -58,7 +60,9 @@ struct take {
     struct breaches breaches;
     struct vox_format format; /* of the first begin */
     uint64_t begin_count, write_count, frames, poll_count, mark_count, warning_count;
-    uint64_t digest; /* of all samples */
+    uint64_t scratch_count; /* calls of vox.scratch/1 */
+    char scratch[256];      /* the folder that it got; "": none. Gone when speak has returned */
+    uint64_t digest;        /* of all samples */
     double peak, last_mark_start_s, last_mark_end_s;
     int64_t cancelled_at, ended_at; /* when cancelled() first said yes; when speak returned */
     bool refused;                   /* begin or write has failed */
@@ -70,6 +74,7 @@ struct take {
 };
 
 struct process_state;
+struct making; /* of a profile: profile.c */
 
 struct check_cx {
     const struct check_options *options;
@@ -91,6 +96,8 @@ struct check_cx {
     struct vox_model *model;     /* closed and freed by cx_down */
     struct vox_session *session; /* likewise */
     struct take *takes;
+    struct making *makings;
+    uint64_t scratch_number;  /* of the last folder; guarded by lock */
     struct breaches breaches; /* BREACH_LOG; guarded by lock */
     pthread_mutex_t lock;
     struct process_state *before; /* before the library was opened */
@@ -134,6 +141,8 @@ bool cx_speak_take(struct check_cx *cx, struct take *take);
 struct take *cx_speak(struct check_cx *cx);
 /* True when the plugin spoke, else the reason is what it returned instead. */
 bool take_spoke(struct take *take);
+/* The host's side of vox.scratch/1. */
+extern const struct vox_scratch take_scratch;
 bool takes_equal(const struct take *a, const struct take *b); /* the same audio, bit by bit */
 
 /* True for a failure that carries a known code and one proper line. */

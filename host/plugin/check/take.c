@@ -201,6 +201,34 @@ static void job_warn(const struct vox_job *job, struct vox_str message)
         breach(take, BREACH_WARNING, "more than %d warnings for one job", WARNINGS_MAX);
 }
 
+/* --- Temporary files ------------------------------------------------------------------------ */
+
+static const char *scratch_dir(const struct vox_job *job)
+{
+    struct take *take = take_of(job, "dir of " VOX_SCRATCH_ID);
+    struct err err = {0};
+    if (!take)
+        return NULL;
+    take->scratch_count++;
+    if (take->scratch_refused)
+        return NULL;
+    if (!take->scratch[0]) {
+        pthread_mutex_lock(&take->cx->lock);
+        uint64_t number = ++take->cx->scratch_number;
+        pthread_mutex_unlock(&take->cx->lock);
+        snprintf(take->scratch, sizeof(take->scratch), "%s/.scratch/%llu", take->cx->cache_dir,
+                 (unsigned long long)number);
+        if (fs_make_dirs(take->scratch, 0700, &err) != 0)
+            take->scratch[0] = '\0';
+    }
+    return take->scratch[0] ? take->scratch : NULL;
+}
+
+const struct vox_scratch take_scratch = {
+    .size = (uint32_t)sizeof(struct vox_scratch),
+    .dir = scratch_dir,
+};
+
 /* --- Jobs
  * ------------------------------------------------------------------------------------------------ */
 
@@ -212,6 +240,7 @@ void take_reset(struct take *take)
                          .write_refused = take->write_refused,
                          .cancel_poll = take->cancel_poll,
                          .cancel_time = take->cancel_time,
+                         .scratch_refused = take->scratch_refused,
                          .digest = DIGEST_START,
                          .session = take->session,
                          .cx = take->cx,
@@ -259,6 +288,9 @@ void take_speak(struct take *take, struct vox_session *session)
     take->code = take->cx->entry->speak(session, &take->given.job, &take->answer.error);
     take->active = false;
     take->ended_at = clock_now();
+    struct err ignored = {0}; /* what cannot be removed goes with the case's folder */
+    if (take->scratch[0])
+        tree_remove(take->scratch, &ignored);
 }
 
 bool take_spoke(struct take *take)

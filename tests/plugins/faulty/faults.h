@@ -116,7 +116,14 @@
     X(changes_signal, change_signal, 0, "takes SIGTERM over")                                     \
     X(blocks_signal, block_signal, 0, "blocks SIGTERM in the thread of speak")                    \
     X(changes_umask, change_umask, 0, "sets the file mode mask to 0")                             \
-    X(writes_stray_file, write_stray_file, 0, "writes faulty-stray.txt in the working directory")
+    X(writes_stray_file, write_stray_file, 0, "writes faulty-stray.txt in the working directory") \
+    /* Temporary files */                                                                         \
+    X(scratch_fails, scratch_fail, 0, "leaves a temporary file and fails with VOX_EINVAL")        \
+    X(scratch_hangs, scratch_hang, 0, "leaves a temporary file and hangs as `hangs` does")        \
+    X(scratch_crashes, scratch_crash, 0, "leaves a temporary file and raises SIGSEGV")            \
+    X(scratch_kept_open, scratch_keep_open, 0, "has a temporary file open after the job")         \
+    X(scratch_kept_path, scratch_keep_path, 0, "uses the scratch folder of an earlier job")       \
+    X(scratch_needed, scratch_need, 0, "raises SIGSEGV when there is no scratch folder")
 
 /* clang-format on */
 
@@ -141,6 +148,8 @@ struct vox_session {
     struct vox_model *model;
     int spoiled;
     const struct vox_job *late_job; /* write_late: the job before; invalid by then */
+    int kept_file;                  /* scratch_keep_open; 0: none */
+    char kept_path[1024];           /* scratch_keep_path; "": none */
     char *ballast;
 };
 

@@ -161,6 +161,8 @@ static void faulty_close(struct vox_session *session)
     hang_or_crash(model, LOAD_close_hangs, LOAD_close_crashes);
     if (model->fault == LOAD_close_leaks)
         return;
+    if (session->kept_file > 0)
+        close(session->kept_file);
     free(session->ballast);
     free(session);
 }

@@ -5,6 +5,8 @@
  *   pitch    the voice's (speaker, or zero crossings of the recording), raised by 0..1/2 by the seed
  *   order    begin, marks of all words, first block, sleep_ms, the other blocks
  *   profile  vox.profile/1: the pitch of the recording; speaks with it alone
+ *   scratch  vox.scratch/1: with scratch_files, so many files before begin, each in a folder inside the
+ *            one of the file before it
  *   progress after each block; progress_calls times, evenly over the block, where there are many
  *
  * It must not know what becomes of its audio. The model is read only after init, and all that a job
@@ -12,13 +14,16 @@
  */
 #include "vox/plugin.h"
 #include "vox/ext/profile.h"
+#include "vox/ext/scratch.h"
 #include "vox/helpers.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define TABLE_BITS 12
@@ -29,12 +34,14 @@
 #define VOICE_FRAMES_MAX 192000 /* of a recording that are listened to */
 #define PITCH_MIN_HZ 50.0
 #define PITCH_MAX_HZ 2000.0
+#define SCRATCH_FILES_MAX 50
 
 struct vox_model {
     float wave[TABLE_SIZE];           /* one period */
     struct vox_str count_profiles_in; /* the cache directory; empty: they are not counted */
     int64_t profile_ms;
     bool profile_fail;
+    const struct vox_scratch *scratch; /* NULL: the host has none */
 };
 
 struct vox_session {
@@ -84,7 +91,8 @@ enum job_option {
     JOB_CHANNELS,
     JOB_AMPLITUDE,
     JOB_BLOCK_FRAMES,
-    JOB_PROGRESS_CALLS
+    JOB_PROGRESS_CALLS,
+    JOB_SCRATCH_FILES
 };
 
 static const struct vox_option job_options[] = {
@@ -103,6 +111,9 @@ static const struct vox_option job_options[] = {
         OPTION(VOX_OPTION_INT, "block_frames", "frames per write", "1024", 1, BLOCK_FRAMES_MAX),
     [JOB_PROGRESS_CALLS] = OPTION(VOX_OPTION_INT, "progress_calls",
                                   "reports progress so many times for each block", "1", 0, 1000000),
+    [JOB_SCRATCH_FILES] =
+        OPTION(VOX_OPTION_INT, "scratch_files",
+               "writes so many temporary files, each a folder deeper", "0", 0, SCRATCH_FILES_MAX),
 };
 
 #define SPEAKER(name, text)                                                           \
@@ -170,6 +181,7 @@ static double recording_pitch_hz(const struct vox_voice *voice)
 /* --- Profiles ------------------------------------------------------------------------------------ */
 
 #define PROFILE_HEAD "tone profile: "
+#define PROFILE_TAIL " Hz" /* shows that nothing was cut off */
 #define PROFILE_SIZE_MAX 64
 
 static int32_t profile_read(struct vox_str profile, double *hz, struct vox_error *error)
@@ -181,7 +193,8 @@ static int32_t profile_read(struct vox_str profile, double *hz, struct vox_error
         memcpy(text, profile.data + head, (size_t)(profile.size - head));
         text[profile.size - head] = '\0';
         *hz = strtod(text, &end);
-        if (end != text && *end == '\0' && *hz >= PITCH_MIN_HZ && *hz <= PITCH_MAX_HZ)
+        if (end != text && strcmp(end, PROFILE_TAIL) == 0 && *hz >= PITCH_MIN_HZ &&
+            *hz <= PITCH_MAX_HZ)
             return VOX_OK;
     }
     return vox_fail(error, VOX_EINVAL, "these bytes are no profile of tone");
@@ -219,9 +232,12 @@ static int32_t profile_make(struct vox_session *session, const struct vox_voice 
         if (sink->cancelled(sink))
             return vox_fail(error, VOX_ECANCELLED, "cancelled");
     }
+    if (sink->cancelled(sink))
+        return vox_fail(error, VOX_ECANCELLED, "cancelled");
     if (model->count_profiles_in.size)
         count_profile(model);
-    int len = snprintf(text, sizeof(text), PROFILE_HEAD "%.17g", recording_pitch_hz(voice));
+    int len =
+        snprintf(text, sizeof(text), PROFILE_HEAD "%.17g" PROFILE_TAIL, recording_pitch_hz(voice));
     return sink->write(sink, text, (uint64_t)len);
 }
 
@@ -254,6 +270,56 @@ static int32_t voice_pitch_hz(const struct vox_voice *voice, double *hz, struct 
     }
     return vox_fail(error, VOX_ENOTFOUND, "unknown speaker \"%.*s\", expected low or high",
                     (int)(voice->id.size < 64 ? voice->id.size : 64), voice->id.data);
+}
+
+/* --- Temporary files ---------------------------------------------------------------------------- */
+
+static bool is_empty_dir(const char *path)
+{
+    int entries = 0;
+    DIR *dir = opendir(path);
+    while (dir && readdir(dir))
+        entries++;
+    if (dir)
+        closedir(dir);
+    return entries == 2; /* . and .. */
+}
+
+/* Appends to the text and returns whether it fitted. */
+static bool append(char *path, size_t size, const char *text)
+{
+    size_t len = strlen(path);
+    int added = snprintf(path + len, size - len, "%s", text);
+    return added > 0 && (size_t)added < size - len;
+}
+
+static bool write_file(const char *path)
+{
+    FILE *file = fopen(path, "wx");
+    bool written = file && fputs("temporary\n", file) >= 0;
+    return file && fclose(file) == 0 && written;
+}
+
+static int32_t write_scratch(const struct vox_scratch *scratch, const struct vox_job *job,
+                             struct vox_error *error)
+{
+    char path[4096] = "";
+    const char *dir = scratch ? scratch->dir(job) : NULL;
+    if (!dir)
+        return vox_fail(error, VOX_ESINK, "no scratch folder");
+    if (!is_empty_dir(dir) || !append(path, sizeof(path), dir))
+        return vox_fail(error, VOX_EINTERNAL, "%s: is no empty folder", dir);
+    if (scratch->dir(job) != dir)
+        return vox_fail(error, VOX_EINTERNAL, "%s: was another folder at first", dir);
+    for (int64_t i = 0; i < job->options[JOB_SCRATCH_FILES].integer; i++) {
+        size_t len = strlen(path);
+        if (!append(path, sizeof(path), "/file") || !write_file(path))
+            return vox_fail(error, VOX_EINVAL, "%s: cannot be written", path);
+        path[len] = '\0';
+        if (!append(path, sizeof(path), "/folder") || mkdir(path, 0700) != 0)
+            return vox_fail(error, VOX_EINVAL, "%s: cannot be made", path);
+    }
+    return VOX_OK;
 }
 
 /* --- Text -------------------------------------------------------------------------------------- */
@@ -338,6 +404,7 @@ static int32_t tone_init(const struct vox_host *host, const struct vox_load *loa
         made->count_profiles_in = load->cache_dir;
     made->profile_ms = options[LOAD_PROFILE_MS].integer;
     made->profile_fail = options[LOAD_PROFILE_FAIL].integer != 0;
+    made->scratch = host->extension(host, VOX_SCRATCH_ID);
     vox_logf(host, VOX_LOG_DEBUG, "wave table of %u points", TABLE_SIZE);
     *model = made;
     return VOX_OK;
@@ -426,7 +493,11 @@ static int32_t tone_speak(struct vox_session *session, const struct vox_job *job
                                 .sample_rate = (uint32_t)options[JOB_RATE].integer,
                                 .channels = (uint32_t)options[JOB_CHANNELS].integer};
     double pitch_hz = 0;
-    int32_t code = voice_pitch_hz(job->voice, &pitch_hz, error);
+    int32_t code = VOX_OK;
+    if (options[JOB_SCRATCH_FILES].integer)
+        code = write_scratch(session->model->scratch, job, error);
+    if (code == VOX_OK)
+        code = voice_pitch_hz(job->voice, &pitch_hz, error);
     if (code == VOX_OK)
         code = job->begin(job, &format);
     if (code == VOX_OK)

@@ -20,7 +20,8 @@ extern "C" {
 #define VOX_PROFILE_ID "vox.profile/1"
 #define VOX_PROFILE_SIZE_MAX (UINT64_C(10) << 20) /* bytes */
 
-/* speak() takes a voice that has a profile and no frames: the recording is not needed any more. */
+/* speak() takes a voice that has a profile and no frames: the recording is not needed any more, and
+ * the audio is the same with it and without. */
 #define VOX_PROFILE_ALONE (UINT64_C(1) << 0)
 
 /* Where make() puts the profile; host-owned, valid during the call. */
@@ -28,8 +29,8 @@ struct vox_profile_sink {
     uint32_t size;
     uint32_t reserved;
     void *self; /* the host's own */
-    /* Not 0 when make should end: return VOX_ECANCELLED soon; asked as often as a job's. [session]
-     */
+    /* Not 0 when make should end: return VOX_ECANCELLED soon. Ask once before the first write, and
+     * then as often as in a job. [session] */
     int32_t (*cancelled)(const struct vox_profile_sink *sink);
     /* Appends bytes. When it fails, make returns the code unchanged. [session] */
     int32_t (*write)(const struct vox_profile_sink *sink, const void *data, uint64_t size);
@@ -47,7 +48,9 @@ struct vox_profile {
                     const struct vox_profile_sink *sink, struct vox_error *error);
     /* Can this model speak with these bytes? VOX_EINVAL: no, and the message says why; the host
      * then makes the profile anew where it has the recording, and refuses the job where it has not.
-     * Trusts nothing in them. [session] */
+     * Trusts nothing in them: they may be cut, changed, of another revision or checkpoint, or no
+     * profile at all, and only the bytes themselves can say so. Other codes are failures of the
+     * session, as in speak. [session] */
     int32_t (*check)(struct vox_session *session, struct vox_str profile, struct vox_error *error);
 };
 
