@@ -15,7 +15,7 @@ static const char *const level_names[] = {"ok", "warn", "FAIL"};
 
 struct doctor_arguments {
     struct app_arguments common;
-    bool json, load, storage;
+    bool json, load, storage, weights;
 };
 
 /* --- Findings
@@ -188,28 +188,6 @@ static bool check_cache(struct doctor *doctor, const char *subject,
     return doctor->counts[DOCTOR_FAIL] == failed;
 }
 
-/* A plugin that has speakers of its own may carry them inside and never look into its model_dir:
- * then only one that was set has to be there. */
-static void check_model_dir(struct doctor *doctor, const char *subject,
-                            const struct manifest_model *model, const struct vox_entry *entry,
-                            const cJSON *config)
-{
-    struct stat info;
-    const char *source = cJSON_GetStringValue(json_get(json_get(config, "model_dir"), "source"));
-    bool is_default = source && strcmp(source, "default") == 0;
-    bool needed = !is_default || !entry || !entry->speaker_count;
-    if (stat(model->model_dir, &info) != 0)
-        doctor_report(doctor, needed ? DOCTOR_WARN : DOCTOR_OK, subject,
-                      needed ? "put the model's files there, or set model_dir" : NULL,
-                      "model_dir %s: %s%s", model->model_dir, strerror(errno),
-                      needed ? "" : " (the plugin has speakers of its own)");
-    else if (!S_ISDIR(info.st_mode) || access(model->model_dir, R_OK | X_OK) != 0)
-        doctor_report(doctor, DOCTOR_WARN, subject, "make it a directory that this user can read",
-                      "model_dir %s cannot be read", model->model_dir);
-    else
-        doctor_report(doctor, DOCTOR_OK, subject, NULL, "model_dir %s", model->model_dir);
-}
-
 static bool check_plugin(struct doctor *doctor, const char *subject, struct model *model)
 {
     const struct vox_entry *entry = model_entry(model);
@@ -247,7 +225,7 @@ static bool check_model(struct doctor *doctor, const struct app *app, const cJSO
     const struct manifest_host *host = &app->manifest->host;
     char *subject = str_format("model %s", wanted->model_type);
     bool opened = check_plugin(doctor, subject, model), good = opened;
-    check_model_dir(doctor, subject, wanted, model_entry(model), shown);
+    doctor_check_model_dir(doctor, subject, app->manifest, wanted, model_entry(model), shown);
     report_cache_source(doctor, subject, config, shown);
     good = check_cache(doctor, subject, wanted, host->min_free_mb) && good;
     if (strncmp(wanted->device, "cuda", 4) == 0 && !doctor->has_gpu)
@@ -325,6 +303,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case 's':
         arguments->storage = true;
         return 0;
+    case 'w':
+        arguments->weights = true;
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -340,6 +321,8 @@ static const struct argp_option options[] = {
      "Put, look at, get, list and delete one small object in the manifest's storage, and fetch it "
      "by its URL",
      0},
+    {"weights", 'w', NULL, 0,
+     "Read the models' files, and compare their SHA-256 with what voxhost pull recorded", 0},
     {0},
 };
 static const struct argp_child children[] = {{&app_argp, 0, NULL, 0}, {0}};
@@ -357,6 +340,7 @@ static const struct argp argp = {
     "  voxhost doctor\n"
     "  voxhost doctor --manifest voxhost.yaml --load\n"
     "  voxhost doctor --manifest voxhost.yaml --storage\n"
+    "  voxhost doctor --manifest voxhost.yaml --weights\n"
     "  voxhost doctor -m voxhost.yaml --json | jq '.checks[] | select(.level != \"ok\")'",
     children,
     NULL,
@@ -390,20 +374,23 @@ int verb_doctor(int argc, char **argv)
     struct doctor_arguments arguments = {0};
     struct app app = {0};
     app_parse(&argp, "doctor", argc, argv, &arguments);
-    struct doctor doctor = {.json = arguments.json, .checks = cJSON_CreateArray()};
+    struct doctor doctor = {
+        .json = arguments.json, .weights = arguments.weights, .checks = cJSON_CreateArray()};
     int exit_code = EXIT_WRONG_USE;
     char *here = fs_current_dir();
     doctor_check_machine(&doctor);
     bool good = open_manifest(&doctor, &app, &arguments.common);
-    doctor_check_space(&doctor, "disk", here, good ? app.manifest->host.min_free_mb : 0,
-                       DOCTOR_WARN, "free some");
+    if (good)
+        doctor_check_disks(&doctor, app.manifest, here);
+    else
+        doctor_check_space(&doctor, "disk", here, 0, DOCTOR_WARN, "free some");
     free(here);
     if (good) {
         check_folders(&doctor, app.manifest);
         exit_code = check_deadly(&doctor, app.manifest);
         if (exit_code == 0)
             exit_code = check_models(&doctor, &app, arguments.load);
-        doctor_check_callbacks(&doctor, &app.manifest->callbacks);
+        doctor_check_callbacks(&doctor, app.manifest, arguments.storage);
         if (arguments.storage)
             doctor_check_storage(&doctor, &app.manifest->storage);
     }

@@ -38,6 +38,7 @@ struct doctor {
     cJSON *checks;  /* array */
     size_t counts[DOCTOR_FAIL + 1];
     bool has_gpu;
+    bool weights; /* files of models are read, and compared with the record of their pull */
 };
 
 /* One finding about `subject`; `advice` says what to do, NULL: nothing. */
@@ -46,18 +47,27 @@ __attribute__((format(printf, 5, 6))) void doctor_report(struct doctor *doctor,
                                                          const char *subject, const char *advice,
                                                          const char *format, ...);
 
+/* The directory of a model. `entry`: NULL when its plugin could not be opened; `config`: what
+ * `voxhost config --json` shows of the model. */
+void doctor_check_model_dir(struct doctor *doctor, const char *subject,
+                            const struct manifest *manifest, const struct manifest_model *model,
+                            const struct vox_entry *entry, const cJSON *config);
 /* Can files be made in the directory? 0 or an errno value; leaves nothing behind. */
 int doctor_try_dir(const char *dir);
 /* Reports the free space on the disk of `dir`: `level` and `advice` when it is under
  * `min_free_mb`. */
 void doctor_check_space(struct doctor *doctor, const char *subject, const char *dir,
                         int64_t min_free_mb, enum doctor_level level, const char *advice);
+/* Every disk that this manifest's process writes to, and that of `here`, where it is started. */
+void doctor_check_disks(struct doctor *doctor, const struct manifest *manifest, const char *here);
 
 /* What this program runs with and on: libraries, encoders, CPU, memory, devices, limits, /tmp. */
 void doctor_check_machine(struct doctor *doctor);
 
-/* Can callbacks be signed and kept? */
-void doctor_check_callbacks(struct doctor *doctor, const struct manifest_callbacks *manifest);
+/* Can callbacks be signed and kept? `try_storage`: tries whether the storage takes dead letters,
+ * with a small object that is gone afterwards. */
+void doctor_check_callbacks(struct doctor *doctor, const struct manifest *manifest,
+                            bool try_storage);
 /* Tries the storage end to end with one small object, which is gone afterwards. */
 void doctor_check_storage(struct doctor *doctor, const struct manifest_storage *manifest);
 

@@ -4,11 +4,9 @@
 #include "front/app.h"
 #include "hub/hub.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,13 +61,7 @@ static const struct hub_model *find_known(const struct manifest *manifest, const
 {
     const struct hub_model *known = hub_model_find(name);
     const struct manifest_model *model = known ? NULL : manifest_model_find(manifest, name);
-    if (model) {
-        const char *file = fs_name_of(model->plugin);
-        char *bare = mem_copy_text(file, strcspn(file, "."));
-        known = hub_model_find(bare);
-        free(bare);
-    }
-    return known;
+    return model ? hub_model_of_plugin(model->plugin) : known;
 }
 
 static int unknown_name(const char *name, struct err *err)
@@ -284,7 +276,7 @@ static int pull_online(struct pull *pull, struct err *err)
         .endpoint = pull->endpoint,
         .token = app_getenv("HF_TOKEN", NULL),
         .jobs = (unsigned)pull->arguments.jobs,
-        .margin = (uint64_t)pull->app.manifest->host.min_free_mb << 20,
+        .min_free_mb = pull->app.manifest->host.min_free_mb,
         .stop = &app_signal,
         .log = &pull->app.log,
         .progress = on_progress,
@@ -360,6 +352,11 @@ static int check_dir(struct pull *pull, struct err *err)
     for (size_t i = 0; pull->known && i < HUB_SOURCES_MAX && result == 0; i++)
         if (pull->known->sources[i].repo)
             result = check_source(pull, &pull->known->sources[i], counts, err);
+    if (result == 0 && counts[1] == 0 && hub_unfinished(pull->dir))
+        result = err_set(err, ERR_STORAGE, NULL,
+                         "%s: a pull into it was not completed (" HUB_UNFINISHED
+                         " lists what is missing): pull again",
+                         pull->dir);
     if (result == 0 && counts[1] > 0)
         result =
             err_set(err, ERR_STORAGE, NULL, "%s: %zu of %zu files are missing or wrong: pull again",

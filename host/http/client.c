@@ -148,12 +148,17 @@ failed:
     return NULL;
 }
 
+static struct http_rules rules_of(const struct http_request *request, bool redirects)
+{
+    return (struct http_rules){redirects, request->public_only,
+                               request->public_only || request->public_address};
+}
+
 struct http_call *http_client_start(struct http_client *client, const struct http_request *request,
                                     void (*done)(struct http_response *response, void *arg),
                                     void *arg, struct err *err)
 {
-    const struct http_rules rules = {!request->no_redirects, request->public_only,
-                                     request->public_only};
+    const struct http_rules rules = rules_of(request, !request->no_redirects);
     return http_client_start_by(client, request, &rules, done, arg, err);
 }
 
@@ -351,13 +356,13 @@ int http_client_run(const struct http_request *request, const struct http_rules 
 int http_client_send(struct http_client *client, const struct http_request *request,
                      const atomic_int *stop, struct http_response *response)
 {
-    const struct http_rules rules = {false, request->public_only, request->public_only};
+    const struct http_rules rules = rules_of(request, false);
     return send_by(client, request, &rules, stop, response);
 }
 
 int http_send(const struct http_request *request, const char *user_agent, const atomic_int *stop,
               struct http_response *response)
 {
-    const struct http_rules rules = {false, request->public_only, request->public_only};
+    const struct http_rules rules = rules_of(request, false);
     return http_client_run(request, &rules, user_agent, stop, response);
 }

@@ -42,9 +42,13 @@ struct http_request {
     double timeout_s;         /* of the whole exchange; 0: none */
     size_t response_max;      /* 0: HTTP_RESPONSE_BYTES_MAX; a longer answer is a failure */
     bool public_only;         /* a stranger named the URL: the rules of http_fetch hold */
-    bool no_redirects;        /* an answer that leads elsewhere is the answer */
-    bool keep_headers;        /* response->headers is wanted */
-    double stall_timeout_s;   /* nothing has moved for so long: ERR_TIMEOUT; 0: never */
+    bool public_address;    /* connects to public addresses only; behind a proxy: to a public one */
+    bool expect;            /* waits a second for the server's leave before it sends the body, so
+                             * that a refusal is heard: it may be lost when a server ends the
+                             * connection without reading */
+    bool no_redirects;      /* an answer that leads elsewhere is the answer */
+    bool keep_headers;      /* response->headers is wanted */
+    double stall_timeout_s; /* nothing has moved for so long: ERR_TIMEOUT; 0: never */
     /* Takes the body of a 2xx answer as it comes, exactly as it was sent; response->body stays
      * empty and response_max does not hold. `head` has the status, and the headers if they are
      * kept. Not 0 gives the exchange up (ERR_CANCELLED). Must not call the client. NULL: the body
@@ -65,6 +69,7 @@ struct http_response {
     double
         retry_after_s; /* the header's, as a number of seconds also when it was a date; -1: none */
     int64_t date_unix_s; /* the Date header: the clock of the server; 0: none */
+    bool from_public;    /* who answered, server or proxy, has a public address */
 };
 
 /* The value of the first kept header of this name; the caller's. NULL: there is none. */
@@ -75,8 +80,8 @@ struct http_client *http_client_create(const char *user_agent);
 /* Starts a request; `done` is called from http_client_poll, exactly once unless it is cancelled.
  * What `request` points to is copied, but for the body. `response` is the callee's for the call (it
  * may take body and headers with str_take). Follows redirects (but no_redirects), https to https
- * only and a POST as a POST, without sending Authorization to another host. Sends no Expect. NULL
- * with `err` when the URL is none. */
+ * only and a POST as a POST, without sending Authorization to another host. NULL with `err` when
+ * the URL is none. */
 struct http_call *http_client_start(struct http_client *client, const struct http_request *request,
                                     void (*done)(struct http_response *response, void *arg),
                                     void *arg, struct err *err);

@@ -2,6 +2,7 @@
  * words that may be shown. Knows neither loop nor queue. */
 #include "http/http_private.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -260,8 +261,9 @@ static bool add_header(struct transfer *transfer, const char *header)
 
 static bool set_headers(struct transfer *transfer, const struct http_request *request)
 {
-    /* No "Expect: 100-continue", and no content type that nobody named. */
-    bool ok = add_header(transfer, "Expect:"), typed = false;
+    /* No "Expect: 100-continue" but where it is wanted, and no content type that nobody named. */
+    bool ok = add_header(transfer, request->expect ? "Expect: 100-continue" : "Expect:");
+    bool typed = false;
     for (size_t i = 0; request->headers && request->headers[i]; i++) {
         ok = ok && add_header(transfer, request->headers[i]);
         typed = typed || strncasecmp(request->headers[i], "Content-Type:", 13) == 0;
@@ -457,14 +459,28 @@ static bool error_text_is_safe(CURLcode code)
            code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CIPHER;
 }
 
+static bool is_from_public(const struct transfer *transfer)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    char *ip = NULL;
+    transfer->curl->easy_getinfo(transfer->easy, CURLINFO_PRIMARY_IP, &ip);
+    if (ip && inet_pton(AF_INET, ip, &v4.sin_addr) == 1)
+        return http_address_is_public((const struct sockaddr *)(const void *)&v4);
+    return ip && inet_pton(AF_INET6, ip, &v6.sin6_addr) == 1 &&
+           http_address_is_public((const struct sockaddr *)(const void *)&v6);
+}
+
 void transfer_complete(struct transfer *transfer, CURLcode code)
 {
     struct http_response *response = &transfer->response;
     long status = 0;
     transfer->curl->easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     response->status = (int)status;
-    if (code == CURLE_OK && status > 0)
+    if (code == CURLE_OK && status > 0) {
+        response->from_public = is_from_public(transfer);
         return;
+    }
     response->begun_status = (int)status;
     if (transfer->given_up)
         transfer_fail(transfer, ERR_CANCELLED, "given up on this side");

@@ -17,7 +17,8 @@
 
 #define HUB_ENDPOINT "https://huggingface.co"
 #define HUB_RECORD "voxhost-pull.json" /* in each directory that was pulled into */
-/* There while a pull into the directory is not complete. */
+/* There while a pull into the directory is not complete: the files that were still missing, a line
+ * each. */
 #define HUB_UNFINISHED "voxhost-pull.part"
 
 #define HUB_FILES_MAX 10000
@@ -45,7 +46,7 @@ struct hub_listing {
 /* OWNER/NAME of letters, digits, ".", "_" and "-". */
 bool hub_repo_valid(const char *repo);
 /* Reads the answer of /api/models/REPO/revision/REV?blobs=true. A file that would leave its
- * directory, or has a name that we use ourselves, is an error. `listing` is empty on failure. */
+ * directory is an error. `listing` is empty on failure. */
 int hub_listing_parse(const char *text, size_t len, struct hub_listing *listing, struct err *err);
 void hub_listing_finish(struct hub_listing *listing);
 /* Is `path` wanted: some pattern of `include` (NULL or empty: all) matches and none of
@@ -73,6 +74,8 @@ struct hub_model {
 
 const struct hub_model *hub_model_find(const char *name); /* without regard to case; NULL */
 void hub_model_names(struct str *out);                    /* "a, b, c" */
+/* The one that a plugin's file, "f5tts.so" or a path, runs; NULL. */
+const struct hub_model *hub_model_of_plugin(const char *file);
 /* The place in the model's directory of a repository's file; the caller's. */
 char *hub_source_place(const struct hub_source *source, const char *path);
 
@@ -88,7 +91,7 @@ struct hub_options {
     const char
         *token;    /* NULL: none. Sent to the endpoint's scheme, host and port only; never shown */
     unsigned jobs; /* connections; 0: 8 */
-    uint64_t margin; /* bytes that have to stay free on the disk */
+    int64_t min_free_mb; /* have to stay free on the disk */
     const volatile sig_atomic_t *stop;
     const struct log *log;
     void (*progress)(const struct hub_progress *progress,
@@ -114,10 +117,12 @@ struct hub_item {
     const char *licence;               /* borrowed */
     char *local;                       /* below the directory; owned */
     char sha256[HUB_DIGEST_SIZE];      /* set once it is in place */
+    uint64_t inode;                    /* likewise: of the file that was checked */
     bool done;
 };
 
-/* Brings all items into `dir`, which is made. Done are those that are there and good: by the
+/* Brings all items into `dir`, which is made. Two with one place, and names that we use ourselves,
+ * are errors. Done are those that are there and good: by the
  * record of an earlier pull and their size, else by their digest. ERR_CANCELLED once *stop is
  * set; parts are left to go on with. */
 int hub_pull(struct hub *hub, const char *dir, struct hub_item *items, size_t count,
@@ -126,9 +131,18 @@ void hub_items_finish(struct hub_item *items, size_t count);
 
 /* --- The record ------------------------------------------------------------------------------- */
 
-/* Adds the items, which are done, to the record of `dir`. */
+/* Adds the items, which are done, to the record of `dir`. ERR_STORAGE when a file is no more the
+ * one that was checked: another pull has brought another revision of it meanwhile. */
 int hub_record_write(const char *dir, const char *endpoint, const struct hub_item *items,
                      size_t count, struct err *err);
+
+/* The record of a directory, for cJSON_Delete; NULL when there is none. A damaged one is an
+ * error. */
+int hub_record_read(const char *dir, cJSON **record, struct err *err);
+/* The SHA-256 in a record (NULL: none) of a file in place; NULL when it is not in there. */
+const char *hub_record_sha256(const cJSON *record, const char *local);
+/* Has a pull into this directory begun that was not completed? */
+bool hub_unfinished(const char *dir);
 
 struct hub_check {
     bool sizes_only;      /* do not read the files */

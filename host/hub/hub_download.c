@@ -21,12 +21,12 @@
 #define RESTARTS_MAX 3     /* of one file */
 #define RETRY_FIRST_S 0.5
 #define RETRY_MAX_S 20.0
-#define RETRY_AFTER_MAX_S 300.0
 #define STALL_S 30.0
 #define ERROR_BYTES_MAX (1u << 20) /* of what a refusal says */
 #define POLL_NS (100 * CLOCK_MS)
 #define BUSY_NS (300 * CLOCK_MS)
 #define SAVE_NS CLOCK_S
+#define HOST_LEN_MAX 255 /* of what a message shows */
 
 struct fetch { /* one file */
     struct hub_part part;
@@ -208,7 +208,8 @@ static int take(const struct http_response *head, const void *data, size_t len, 
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0) {
-            fail_file(slot, ERR_STORAGE, "%s: %s", part->part, strerror(errno));
+            fail_file(slot, ERR_STORAGE, "%s: %s (what is here is kept, the next run goes on)",
+                      part->part, strerror(errno));
             return -1;
         }
         bytes += put;
@@ -251,12 +252,14 @@ static void start(struct slot *slot)
         headers[count++] = range;
     if (!all && if_range)
         headers[count++] = if_range;
-    if (hub->token_header && http_url_same_origin(slot->url, hub->endpoint))
+    bool own = http_url_same_origin(slot->url, hub->endpoint);
+    if (hub->token_header && own)
         headers[count++] = hub->token_header;
     const struct http_request request = {
         .method = "GET",
         .url = slot->url,
         .headers = headers,
+        .public_address = hub->is_public && !own,
         .no_redirects = true,
         .keep_headers = true,
         .stall_timeout_s = STALL_S,
@@ -311,7 +314,7 @@ static void retry(struct slot *slot, const char *reason, double retry_after_s)
                   slot->tries);
         return;
     }
-    if (retry_after_s > RETRY_AFTER_MAX_S) {
+    if (retry_after_s > HUB_RETRY_AFTER_MAX_S) {
         fail_file(slot, ERR_STORAGE, "%s, and wants %.0f s to pass first: try again then", reason,
                   retry_after_s);
         return;
@@ -337,14 +340,17 @@ static void on_status(struct slot *slot, struct http_response *response)
 {
     const struct hub_item *item = slot->fetch->part.item;
     int status = response->status;
-    char reason[64];
+    char reason[320];
+    const char *scheme = strstr(slot->url, "://"), *host = scheme ? scheme + 3 : slot->url;
     struct err err = {0};
     bool elsewhere = !http_url_same_origin(slot->url, slot->engine->hub->endpoint);
-    snprintf(reason, sizeof(reason), "the server answered with status %d", status);
+    size_t host_len = strcspn(host, "/?#");
+    snprintf(reason, sizeof(reason), "%.*s answered with status %d",
+             host_len < HOST_LEN_MAX ? (int)host_len : HOST_LEN_MAX, host, status);
     if (status == 416) {
         slot->fetch->restart = true;
     } else if (hub_is_transient(status) || (elsewhere && status >= 400)) {
-        retry(slot, reason, response->retry_after_s);
+        retry(slot, reason, hub_retry_after_s(response));
     } else if (status >= 200 && status <= 299) {
         retry(slot, "the answer ended early", -1);
     } else {
@@ -366,6 +372,8 @@ static void on_done(struct http_response *response, void *arg)
             follow(slot, response);
     } else if (slot->looked && slot->chunk->at == slot->chunk->end) {
         chunk_is_whole(slot);
+    } else if (response->status == 0 && response->err.code == ERR_INVALID) {
+        fail_file(slot, ERR_STORAGE, "the hub leads to %s", response->err.message);
     } else if (response->status == 0) {
         retry(slot, response->err.message, -1);
     } else {

@@ -19,7 +19,10 @@ int hub_lock_try(const char *path, int *fd, struct err *err)
 {
     struct stat ours, named;
     for (int i = 0; i < TRIES_MAX; i++) {
-        *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        *fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (*fd < 0 && errno == ELOOP)
+            return err_set(err, ERR_STORAGE, NULL,
+                           "%s: is a symbolic link, which is not written through: remove it", path);
         if (*fd < 0)
             return err_set(err, ERR_STORAGE, NULL, "%s: cannot be made: %s", path, strerror(errno));
         if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {

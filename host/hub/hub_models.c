@@ -2,6 +2,7 @@
  * looks for them, and under which licence they come. Nothing here is fetched by itself. */
 #include "hub/hub.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const struct hub_model models[] = {
@@ -56,6 +57,15 @@ const struct hub_model *hub_model_find(const char *name)
         if (text_equal_nocase(models[i].name, name))
             return &models[i];
     return NULL;
+}
+
+const struct hub_model *hub_model_of_plugin(const char *file)
+{
+    const char *name = fs_name_of(file);
+    char *bare = mem_copy_text(name, strcspn(name, "."));
+    const struct hub_model *model = hub_model_find(bare);
+    free(bare);
+    return model;
 }
 
 void hub_model_names(struct str *out)

@@ -13,18 +13,20 @@
 
 #define HASH_BLOCK_SIZE (256u << 10)
 #define STATE_BYTES_MAX (4u << 20)
+#define NEW_STATE ".new"               /* behind the state's name while it is written */
+#define HASH_STEP (UINT64_C(64) << 20) /* between looks at whether it is still wanted */
 
 /* --- The hash --------------------------------------------------------------------------------- */
 
-/* Waits for more than `at` bytes; how many there are. */
+/* Waits for more than `at` bytes; how far to go on. */
 static uint64_t wait_for_more(struct hub_part *part, uint64_t at)
 {
     pthread_mutex_lock(&part->lock);
     while (part->whole == at && !part->end)
         sync_cond_wait(&part->more, &part->lock, CLOCK_NEVER);
-    uint64_t whole = part->end ? at : part->whole;
+    uint64_t to = part->end ? at : part->whole;
     pthread_mutex_unlock(&part->lock);
-    return whole;
+    return to - at > HASH_STEP ? at + HASH_STEP : to;
 }
 
 static int hash_range(struct hub_part *part, struct hub_hash *hash, char *block, uint64_t at,
@@ -136,7 +138,7 @@ void hub_part_save(struct hub_part *part)
 {
     struct str text = {0};
     struct err ignored = {0};
-    char *fresh = str_format("%s.new", part->state);
+    char *fresh = str_format("%s" NEW_STATE, part->state);
     if (!part->changed || part->count == 0)
         goto out;
     str_printf(&text,
@@ -148,8 +150,11 @@ void hub_part_save(struct hub_part *part)
         str_printf(&text, "%s%" PRIu64, i ? "," : "", part->chunks[i].at - part->chunks[i].begin);
     str_puts(&text, "]}\n");
     /* What cannot be saved is fetched once more. */
+    unlink(fresh); /* of a run that was killed, or a link that leads elsewhere */
     if (fs_write_file(fresh, text.data, text.len, &ignored) == 0 && rename(fresh, part->state) == 0)
         part->changed = false;
+    else
+        unlink(fresh);
 out:
     str_finish(&text);
     free(fresh);
@@ -221,7 +226,8 @@ static int look_again(struct hub_part *part, const volatile sig_atomic_t *stop, 
     struct stat info;
     struct hub_digests digests;
     const struct hub_file *file = part->item->file;
-    if (stat(part->path, &info) != 0 || (uint64_t)info.st_size != file->size)
+    if (stat(part->path, &info) != 0 || !S_ISREG(info.st_mode) ||
+        (uint64_t)info.st_size != file->size)
         return PART_OPEN;
     int result = hub_hash_file(part->path, file->digest, stop, &digests, err);
     if (result != 0)
@@ -229,14 +235,23 @@ static int look_again(struct hub_part *part, const volatile sig_atomic_t *stop, 
     if (strcmp(hub_digest_like(&digests, file->digest), file->digest) != 0)
         return PART_OPEN;
     memcpy(part->item->sha256, digests.sha256, sizeof(digests.sha256));
+    part->item->inode = (uint64_t)info.st_ino;
     part->item->done = true;
     return PART_DONE;
+}
+
+static void forget_state(struct hub_part *part)
+{
+    char *fresh = str_format("%s" NEW_STATE, part->state);
+    unlink(part->state);
+    unlink(fresh);
+    free(fresh);
 }
 
 static void forget_part(struct hub_part *part)
 {
     unlink(part->part);
-    unlink(part->state);
+    forget_state(part);
 }
 
 int hub_part_open(struct hub_part *part, const volatile sig_atomic_t *stop, struct err *err)
@@ -294,6 +309,7 @@ bool hub_part_ready(struct hub_part *part)
 int hub_part_finish(struct hub_part *part, struct err *err)
 {
     const char *wanted = part->item->file->digest;
+    struct stat info;
     stop_hash(part);
     if (part->failed)
         return err_set(err, ERR_STORAGE, NULL, "%s: %s", part->part, strerror(part->failed));
@@ -304,11 +320,12 @@ int hub_part_finish(struct hub_part *part, struct err *err)
                 part->item->file->path, got, wanted);
         return 1;
     }
-    if (rename(part->part, part->path) != 0)
+    if (fstat(part->fd, &info) != 0 || rename(part->part, part->path) != 0)
         return err_set(err, ERR_STORAGE, NULL, "%s: cannot be put in place: %s", part->path,
                        strerror(errno));
-    unlink(part->state);
+    forget_state(part);
     memcpy(part->item->sha256, part->digests.sha256, sizeof(part->digests.sha256));
+    part->item->inode = (uint64_t)info.st_ino;
     part->item->done = true;
     part->changed = false;
     return 0;

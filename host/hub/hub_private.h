@@ -13,6 +13,7 @@ struct hub {
     char *token_header; /* "Authorization: Bearer ..."; NULL: no token */
     struct hub_options options;
     struct http_client *client;
+    bool is_public; /* the endpoint answered from a public address: it leads to no private one */
 };
 
 static inline bool hub_stopped(const struct hub *hub)
@@ -25,6 +26,9 @@ static inline bool hub_stopped(const struct hub *hub)
 /* Appends `text` percent-encoded, but for "/" where `slashes`. */
 void hub_url_append(struct str *url, const char *text, bool slashes);
 bool hub_is_redirect(int status);
+#define HUB_RETRY_AFTER_MAX_S 330.0 /* the hub counts over five minutes */
+/* How long the server wants us to wait; -1: it does not say. */
+double hub_retry_after_s(const struct http_response *response);
 /* Worth another try by itself. */
 bool hub_is_transient(int status);
 /* The error for an answer that refuses; `what` is what was asked for. */
@@ -56,12 +60,19 @@ int hub_hash_file(const char *path, const char *digest, const volatile sig_atomi
 
 /* --- Locks (hub_lock.c) ----------------------------------------------------------------------- */
 
-/* Opens and locks a file that may be renamed or removed by whoever holds it. 1: locked, *fd is
+/* Opens and locks a file, no link, that may be renamed or removed by whoever holds it. 1: locked, *fd is
  * the caller's, and `path` is this very file; 0: somebody else has it; negative: err. Unlocked
  * by closing it. */
 int hub_lock_try(const char *path, int *fd, struct err *err);
 /* The same, waiting while somebody else has it. */
 int hub_lock_wait(const char *path, int *fd, struct err *err);
+
+/* --- The mark of a pull that is not complete (hub_mark.c) -------------------------------------- */
+
+/* Notes the items that are not done. */
+int hub_mark_add(const char *dir, const struct hub_item *items, size_t count, struct err *err);
+/* Takes the items off, which are done; the mark goes when nobody misses a file any more. */
+int hub_mark_drop(const char *dir, const struct hub_item *items, size_t count, struct err *err);
 
 /* --- The part of one file (hub_part.c) -------------------------------------------------------- */
 
@@ -124,8 +135,6 @@ int hub_download(struct hub *hub, const char *dir, struct hub_item *items, size_
 
 /* --- The record (hub_record.c) ---------------------------------------------------------------- */
 
-/* The record of a directory; NULL when there is none. A damaged one is an error. */
-int hub_record_read(const char *dir, cJSON **record, struct err *err);
 /* The record's entry of a file in place, or NULL. */
 const cJSON *hub_record_find(const cJSON *record, const char *local);
 

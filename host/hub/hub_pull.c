@@ -4,9 +4,10 @@
  */
 #include "hub/hub_private.h"
 
-#include <errno.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,9 +21,14 @@ static int look_for(struct hub *hub, const char *dir, const cJSON *record, struc
     const char *sha256 = cJSON_GetStringValue(json_get(known, "sha256"));
     const char *git = cJSON_GetStringValue(json_get(known, "git_sha1"));
     char *path = fs_join(dir, item->local), *part = str_format("%s.part", path);
-    char *state = str_format("%s.state", part);
+    char *state = str_format("%s.state", part), *fresh = str_format("%s.new", state);
     int result = 0;
-    if (stat(path, &info) != 0 || (uint64_t)info.st_size != item->file->size)
+    if (stat(path, &info) != 0)
+        goto out;
+    if (S_ISDIR(info.st_mode))
+        result = err_set(err, ERR_STORAGE, NULL,
+                         "%s: is a directory, where a file is to be put: move it away", path);
+    if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size != item->file->size)
         goto out;
     if (sha256 && strlen(sha256) == sizeof(digests.sha256) - 1) {
         memcpy(digests.sha256, sha256, sizeof(digests.sha256));
@@ -34,14 +40,18 @@ static int look_for(struct hub *hub, const char *dir, const cJSON *record, struc
     if (result == 0 &&
         strcmp(hub_digest_like(&digests, item->file->digest), item->file->digest) == 0) {
         item->done = true;
+        item->inode = (uint64_t)info.st_ino;
         memcpy(item->sha256, digests.sha256, sizeof(digests.sha256));
-        if (access(part, F_OK) != 0)
+        if (access(part, F_OK) != 0) {
             unlink(state); /* of a run that was killed between its last two steps */
+            unlink(fresh);
+        }
     }
 out:
     free(path);
     free(part);
     free(state);
+    free(fresh);
     return result;
 }
 
@@ -62,24 +72,15 @@ static uint64_t bytes_missing(const char *dir, const struct hub_item *item)
 static int check_space(struct hub *hub, const char *dir, const struct hub_item *items, size_t count,
                        struct err *err)
 {
-    const double gb = 1e9;
-    uint64_t missing = 0, free_bytes, margin = hub->options.margin;
+    struct err why;
+    uint64_t missing = 0;
     for (size_t i = 0; i < count; i++)
         missing += items[i].done ? 0 : bytes_missing(dir, &items[i]);
     if (missing == 0)
         return 0;
-    if (fs_free_bytes(dir, &free_bytes) != 0) {
-        LOG_EVENT(hub->options.log, LOG_WARN, "pull", "free space is unknown", LOG_TEXT("dir", dir),
-                  LOG_TEXT("reason", strerror(errno)));
+    if (fs_check_room(dir, missing, hub->options.min_free_mb, hub->options.log, &why) == 0)
         return 0;
-    }
-    if (free_bytes >= margin && free_bytes - margin >= missing)
-        return 0;
-    return err_set(
-        err, ERR_STORAGE, NULL,
-        "%s: its disk has %.3f GB free; %.3f GB are to be downloaded and %.3f GB have to stay free "
-        "(host.min_free_mb): free some, or name another folder with --dir",
-        dir, (double)free_bytes / gb, (double)missing / gb, (double)margin / gb);
+    return err_set(err, ERR_STORAGE, NULL, "%s (another folder: --dir)", why.message);
 }
 
 static int look_at_items(struct hub *hub, const char *dir, struct hub_item *items, size_t count,
@@ -93,12 +94,85 @@ static int look_at_items(struct hub *hub, const char *dir, struct hub_item *item
     return result;
 }
 
+/* --- Names ------------------------------------------------------------------------------------ */
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct hub_item *const *one = a, *const *other = b;
+    int order = strcasecmp((*one)->local, (*other)->local);
+    return order ? order : strcmp((*one)->local, (*other)->local);
+}
+
+/* A name that we make beside a file, the record's or the mark's. */
+static bool is_ours(const char *path)
+{
+    static const char *const ends[] = {".part", ".part.state", ".part.state.new"};
+    size_t len = strlen(path);
+    bool ours = strcmp(fs_name_of(path), HUB_RECORD) == 0;
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        size_t cut = strlen(ends[i]);
+        ours = ours || (len >= cut && strcmp(path + len - cut, ends[i]) == 0);
+    }
+    return ours;
+}
+
+/* No two files may have one place. `ignores_case`: "A" and "a" are one. */
+static int check_places(const struct hub_item *items, size_t count, bool ignores_case,
+                        struct err *err)
+{
+    const struct hub_item **sorted = mem_alloc_array(count + 1, sizeof(*sorted));
+    int result = 0;
+    for (size_t i = 0; i < count; i++) {
+        sorted[i] = &items[i];
+        if (result == 0 && is_ours(items[i].local))
+            result = err_set(err, ERR_STORAGE, NULL,
+                             "%s: file \"%s\" has a name that voxhost keeps for itself: leave it "
+                             "out by --exclude",
+                             items[i].listing->repo, items[i].file->path);
+    }
+    qsort(sorted, count, sizeof(*sorted), compare_places);
+    for (size_t i = 1; i < count && result == 0; i++) {
+        const char *one = sorted[i - 1]->local, *other = sorted[i]->local;
+        if (strcmp(one, other) == 0 || (ignores_case && strcasecmp(one, other) == 0))
+            result = err_set(err, ERR_STORAGE, NULL,
+                             "%s: files \"%s\" and \"%s\" have one place%s: leave one out by "
+                             "--exclude",
+                             sorted[i]->listing->repo, one, other,
+                             strcmp(one, other) == 0 ? "" : " on this disk, which ignores case");
+    }
+    free(sorted);
+    return result;
+}
+
+/* By the mark, which is there. */
+static bool ignores_case(const char *dir)
+{
+    char *mark = fs_join(dir, HUB_UNFINISHED);
+    for (char *c = mark + strlen(dir); *c; c++)
+        *c = (char)toupper((unsigned char)*c);
+    bool found = access(mark, F_OK) == 0;
+    free(mark);
+    return found;
+}
+
+/* --- The whole -------------------------------------------------------------------------------- */
+
+static int pull_missing(struct hub *hub, const char *dir, struct hub_item *items, size_t count,
+                        struct err *err)
+{
+    int result = hub_mark_add(dir, items, count, err);
+    if (result == 0 && ignores_case(dir))
+        result = check_places(items, count, true, err);
+    return result == 0 ? hub_download(hub, dir, items, count, err) : result;
+}
+
 int hub_pull(struct hub *hub, const char *dir, struct hub_item *items, size_t count,
              struct err *err)
 {
-    char *unfinished = fs_join(dir, HUB_UNFINISHED);
     size_t missing = 0;
-    int result = fs_make_dirs(dir, 0777, err);
+    int result = check_places(items, count, false, err);
+    if (result == 0)
+        result = fs_make_dirs(dir, 0777, err);
     if (result == 0)
         result = look_at_items(hub, dir, items, count, err);
     if (result == 0)
@@ -106,13 +180,8 @@ int hub_pull(struct hub *hub, const char *dir, struct hub_item *items, size_t co
     for (size_t i = 0; i < count; i++)
         missing += items[i].done ? 0 : 1;
     if (result == 0 && missing > 0)
-        result = fs_write_file(unfinished, "", 0, err);
-    if (result == 0 && missing > 0)
-        result = hub_download(hub, dir, items, count, err);
-    if (result == 0)
-        unlink(unfinished);
-    free(unfinished);
-    return result;
+        result = pull_missing(hub, dir, items, count, err);
+    return result == 0 ? hub_mark_drop(dir, items, count, err) : result;
 }
 
 void hub_items_finish(struct hub_item *items, size_t count)

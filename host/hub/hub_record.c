@@ -94,6 +94,11 @@ const cJSON *hub_record_find(const cJSON *record, const char *local)
     return NULL;
 }
 
+const char *hub_record_sha256(const cJSON *record, const char *local)
+{
+    return text_of(hub_record_find(record, local), "sha256");
+}
+
 /* --- Writing ---------------------------------------------------------------------------------- */
 
 /* Forgets a file, and its source when that has no other. */
@@ -150,16 +155,61 @@ static void add_item(cJSON *sources, const char *endpoint, const struct hub_item
     cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(source, "files"), entry);
 }
 
+/* Are these still the files that were checked? */
+static int check_inodes(const char *dir, const struct hub_item *items, size_t count,
+                        struct err *err)
+{
+    int result = 0;
+    for (size_t i = 0; i < count && result == 0; i++) {
+        struct stat info;
+        char *path = fs_join(dir, items[i].local);
+        if (stat(path, &info) != 0 || (uint64_t)info.st_ino != items[i].inode)
+            result = err_set(err, ERR_STORAGE, NULL,
+                             "%s: was replaced meanwhile: does another pull bring another revision "
+                             "here? Pull again",
+                             path);
+        free(path);
+    }
+    return result;
+}
+
+/* Is this what the record says already? Then it is not written: the disk may not take it. */
+static bool holds_all(const cJSON *record, const struct hub_item *items, size_t count)
+{
+    bool all = record;
+    for (size_t i = 0; i < count && all; i++) {
+        const char *sha256 = NULL;
+        const cJSON *source, *file;
+        cJSON_ArrayForEach(source, json_get(record, "sources"))
+        {
+            if (strcmp(text_of(source, "repo"), items[i].listing->repo) != 0 ||
+                strcmp(text_of(source, "commit"), items[i].listing->commit) != 0)
+                continue;
+            cJSON_ArrayForEach(file, json_get(source, "files")) if (strcmp(text_of(file, "path"),
+                                                                           items[i].local) == 0)
+                sha256 = text_of(file, "sha256");
+        }
+        all = sha256 && strcmp(sha256, items[i].sha256) == 0;
+    }
+    return all;
+}
+
 int hub_record_write(const char *dir, const char *endpoint, const struct hub_item *items,
                      size_t count, struct err *err)
 {
     struct str text = {0};
     cJSON *record = NULL;
     char *path = fs_join(dir, HUB_RECORD), *fresh = str_format("%s.part", path);
-    int fd = -1, result = hub_lock_wait(fresh, &fd, err);
-    if (result < 0)
+    int fd = -1, result = hub_record_read(dir, &record, err);
+    if (result != 0 || holds_all(record, items, count))
         goto out;
-    result = hub_record_read(dir, &record, err);
+    cJSON_Delete(record);
+    record = NULL;
+    result = hub_lock_wait(fresh, &fd, err);
+    if (result > 0)
+        result = check_inodes(dir, items, count, err);
+    if (result == 0)
+        result = hub_record_read(dir, &record, err);
     if (result != 0)
         goto out;
     if (!record) {

@@ -62,13 +62,6 @@ bool hub_path_wanted(const char *path, const char *const *include, const char *c
     return wanted;
 }
 
-/* A name that we make beside a file, or the record's. */
-static bool is_ours(const char *path)
-{
-    return ends_with(path, ".part") || ends_with(path, ".part.state") ||
-           ends_with(path, ".part.state.new") || strcmp(fs_name_of(path), HUB_RECORD) == 0;
-}
-
 /* --- The list --------------------------------------------------------------------------------- */
 
 static const char *text_of(const cJSON *object, const char *name)
@@ -88,9 +81,6 @@ static int parse_file(const cJSON *entry, size_t index, struct hub_file *file, s
     if (!fs_path_is_inside(path))
         return err_set(err, ERR_STORAGE, NULL,
                        "the hub's list: file %s would lie outside the directory", shown);
-    if (is_ours(path))
-        return err_set(err, ERR_STORAGE, NULL,
-                       "the hub's list: file %s has a name that voxhost keeps for itself", shown);
     bool is_lfs = cJSON_IsObject(lfs);
     const char *digest = is_lfs ? text_of(lfs, "sha256") : text_of(entry, "blobId");
     const cJSON *size = is_lfs ? json_get(lfs, "size") : json_get(entry, "size");

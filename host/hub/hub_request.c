@@ -11,20 +11,23 @@
 #define TRIES_MAX 6
 #define RETRY_FIRST_S 0.5
 #define RETRY_MAX_S 20.0
-#define RETRY_AFTER_MAX_S 300.0
 #define POLL_NS (200 * CLOCK_MS)
 
 /* --- Life ------------------------------------------------------------------------------------- */
 
 static int set_token(struct hub *hub, const char *token, struct err *err)
 {
-    for (const char *c = token; *c; c++)
-        if (*c <= ' ' || *c > '~' || c - token > TOKEN_SIZE_MAX)
+    size_t len = strlen(token);
+    while (len > 0 && strchr(" \t\r\n", token[len - 1])) /* files with secrets end in a line */
+        len--;
+    for (size_t i = 0; i < len; i++)
+        if (token[i] <= ' ' || token[i] > '~' || i > TOKEN_SIZE_MAX)
             return err_set(err, ERR_INVALID, NULL,
                            "the token (HF_TOKEN) is no token: expected at most %d letters, digits "
                            "and signs, without spaces",
                            TOKEN_SIZE_MAX);
-    hub->token_header = str_format("Authorization: Bearer %s", token);
+    if (len > 0)
+        hub->token_header = str_format("Authorization: Bearer %.*s", (int)len, token);
     return 0;
 }
 
@@ -100,10 +103,18 @@ int hub_refused(const struct hub *hub, const struct http_response *response, con
                 const char *what, struct err *err)
 {
     char *code = http_response_header(response, "X-Error-Code");
+    char *said = http_response_header(response, "X-Error-Message");
     const char *name = code ? code : "";
     const char *with = hub->token_header ? "HF_TOKEN is set, but its account may not read it"
                                          : "HF_TOKEN is not set";
-    if (strcmp(name, "GatedRepo") == 0)
+    if (response->status == 401 && hub->token_header && said &&
+        strncmp(said, "Invalid credentials", 19) == 0)
+        err_set(
+            err, ERR_STORAGE, NULL,
+            "%s: %s does not take the token of HF_TOKEN (status 401): renew it, or unset it for "
+            "what is public",
+            repo, hub->endpoint);
+    else if (strcmp(name, "GatedRepo") == 0)
         err_set(
             err, ERR_STORAGE, NULL,
             "%s is gated (status %d): accept its terms at %s/%s, then set HF_TOKEN to a token of "
@@ -123,7 +134,23 @@ int hub_refused(const struct hub *hub, const struct http_response *response, con
         err_set(err, ERR_STORAGE, NULL, "%s: %s answered with status %d to %s", repo, hub->endpoint,
                 response->status, what);
     free(code);
+    free(said);
     return ERR_STORAGE;
+}
+
+/* Hugging Face's own limits come as `RateLimit: "api";r=0;t=55`, often without a Retry-After. */
+double hub_retry_after_s(const struct http_response *response)
+{
+    char *limit = http_response_header(response, "RateLimit");
+    const char *left = limit ? strstr(limit, ";r=0;t=") : NULL;
+    double wait_s = response->retry_after_s, reset_s;
+    if (response->status == 429 && left) {
+        reset_s = strtod(left + 7, NULL) + 1; /* it was rounded */
+        if (reset_s > wait_s)
+            wait_s = reset_s;
+    }
+    free(limit);
+    return wait_s;
 }
 
 /* --- One small answer ------------------------------------------------------------------------- */
@@ -159,6 +186,7 @@ static int exchange(struct hub *hub, const char *url, struct waiting *waiting, s
         .headers = headers,
         .timeout_s = API_TIMEOUT_S,
         .response_max = HUB_LISTING_BYTES_MAX,
+        .public_address = hub->is_public && !own,
         .no_redirects = true,
         .keep_headers = true,
     };
@@ -167,6 +195,7 @@ static int exchange(struct hub *hub, const char *url, struct waiting *waiting, s
         return err->code;
     while (!waiting->ended && !hub_stopped(hub))
         http_client_poll(hub->client, clock_now() + POLL_NS);
+    hub->is_public = hub->is_public || (own && waiting->response.from_public);
     if (waiting->ended)
         return 0;
     http_call_cancel(call);
@@ -191,7 +220,7 @@ static int wait_before_retry(struct hub *hub, unsigned attempt, double retry_aft
                              struct err *err)
 {
     int64_t wait = backoff_ns(attempt, RETRY_FIRST_S, RETRY_MAX_S);
-    if (retry_after_s > RETRY_AFTER_MAX_S)
+    if (retry_after_s > HUB_RETRY_AFTER_MAX_S)
         return err_set(err, ERR_STORAGE, NULL, "%s wants %.0f s to pass first: try again then",
                        hub->endpoint, retry_after_s);
     if (retry_after_s * 1e9 > (double)wait)
@@ -230,13 +259,17 @@ int hub_get(struct hub *hub, const char *from, const char *repo, const char *wha
             result = hub_refused(hub, response, repo, what, err);
             break;
         }
+        if (response->err.code == ERR_INVALID) {
+            result = err_set(err, ERR_STORAGE, NULL, "%s: %s", repo, response->err.message);
+            break;
+        }
         if (++attempt >= TRIES_MAX) {
             result = response->status
                          ? hub_refused(hub, response, repo, what, err)
                          : err_set(err, ERR_STORAGE, NULL, "%s", response->err.message);
             break;
         }
-        result = wait_before_retry(hub, attempt, response->retry_after_s, err);
+        result = wait_before_retry(hub, attempt, hub_retry_after_s(response), err);
         if (result != 0)
             break;
     }

@@ -25,8 +25,7 @@ static void host_log(const struct vox_host *host, uint32_t level, struct vox_str
 static const void *host_extension(const struct vox_host *host, const char *id)
 {
     (void)host;
-    (void)id;
-    return NULL; /* the host has no extensions yet */
+    return id && strcmp(id, VOX_SCRATCH_ID) == 0 ? &scratch_extension : NULL;
 }
 
 static struct vox_str borrow(const char *text)
@@ -96,7 +95,9 @@ static void create_model(struct models *models, struct model *model,
 {
     model->owner = models;
     model->config = config;
+    model->cache_lock_fd = -1;
     pthread_mutex_init(&model->identity_lock, NULL);
+    pthread_mutex_init(&model->scratch_lock, NULL);
     sync_mutex_init(&model->lock);
     sync_cond_init(&model->changed);
     model->idle = mem_alloc_array((size_t)config->sessions, sizeof(*model->idle));
@@ -194,18 +195,26 @@ void model_announce(struct model *model)
 static int initialise(struct model *model, struct vox_model **handle, struct err *err)
 {
     struct vox_error error = {.size = sizeof(error)};
+    struct err fetch = {0};
     if (model_cache_prepare(model, err) != 0)
         return err->code;
     model_copy_up(model);
+    if (model_bucket_fetch(model, &fetch) != 0)
+        LOG_EVENT(model->owner->log, LOG_WARN, model->config->model_type,
+                  "model not fetched from its bucket", LOG_TEXT("reason", fetch.message));
     if (model->copied_dir)
         model->load.model_dir = borrow(model->copied_dir);
+    model_dir_check(model);
     plugin_lock(model->plugin);
     crash_enter(NULL, "plugin \"%s\" (model \"%s\") in init", model->entry->id, model_name(model));
     int32_t code = model->entry->init(&model->host, &model->load, handle, &error);
     crash_leave();
     plugin_unlock(model->plugin);
-    if (code != VOX_OK)
-        return plugin_failure(err, model->entry->id, "init", code, &error);
+    if (code != VOX_OK) {
+        plugin_failure(err, model->entry->id, "init", code, &error);
+        model_dir_explain(model, &fetch, err);
+        return err->code;
+    }
     if (!*handle)
         return err_set(err, ERR_MODEL_FAILED, NULL, "%s: init succeeded without a model",
                        model->entry->id);
@@ -346,6 +355,9 @@ static bool unload(struct model *model)
     pthread_cond_destroy(&model->changed);
     pthread_mutex_destroy(&model->lock);
     pthread_mutex_destroy(&model->identity_lock);
+    scratch_close(model);
+    model_cache_release(model);
+    pthread_mutex_destroy(&model->scratch_lock);
     option_set_finish(&model->options);
     free(model->plugin_dir);
     free(model->copied_dir);

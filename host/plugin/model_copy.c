@@ -1,6 +1,7 @@
-/* Copying a model from the tier that holds it to paths.models: for disks that are faster than a
+/* Copying a model from the directory of a tier to paths.models: for disks that are faster than a
  * network volume, and only where the manifest asks for it. A copy that cannot be made is no error,
- * since the tier itself is as good. The original stays. Knows no plugins.
+ * since the tier itself is as good. The original stays. Knows no plugins; buckets are in
+ * model_bucket.c.
  */
 #include "plugin/model_private.h"
 
@@ -14,7 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEPTH_MAX 16 /* also ends circles of links */
 #define FILES_MAX 100000
 #define BLOCK_SIZE (1u << 20)
 
@@ -40,9 +40,9 @@ static int walk(struct copy *copy, const char *from, const char *to, int depth,
     struct dirent *entry;
     struct stat info;
     int result = 0;
-    if (depth > DEPTH_MAX)
+    if (depth > MODEL_DEPTH_MAX)
         return err_set(copy->err, ERR_STORAGE, NULL, "%s: is deeper than %d directories", from,
-                       DEPTH_MAX);
+                       MODEL_DEPTH_MAX);
     DIR *dir = opendir(from);
     if (!dir)
         return fail(copy, from);
@@ -113,11 +113,9 @@ out:
     return got == 0 ? 0 : ERR_STORAGE;
 }
 
-/* Removes a copy that was never finished. It lies in paths.models under a name of our own, and
- * holds no links. */
-static void remove_tree(const char *path, int depth)
+static void remove_below(const char *path, int depth)
 {
-    DIR *dir = depth <= DEPTH_MAX ? opendir(path) : NULL;
+    DIR *dir = depth <= MODEL_DEPTH_MAX ? opendir(path) : NULL;
     struct dirent *entry;
     struct stat info;
     while (dir && (entry = readdir(dir))) {
@@ -125,7 +123,7 @@ static void remove_tree(const char *path, int depth)
             continue;
         char *below = fs_join(path, entry->d_name);
         if (lstat(below, &info) == 0 && S_ISDIR(info.st_mode))
-            remove_tree(below, depth + 1);
+            remove_below(below, depth + 1);
         else
             unlink(below);
         free(below);
@@ -135,39 +133,48 @@ static void remove_tree(const char *path, int depth)
     rmdir(path);
 }
 
-static int check_room(struct copy *copy, const char *dir, int64_t min_free_mb)
+void model_copy_remove(const char *dir)
 {
-    uint64_t free_bytes, margin = (uint64_t)min_free_mb << 20;
-    if (fs_free_bytes(dir, &free_bytes) != 0)
-        return fail(copy, dir);
-    if (free_bytes >= margin && free_bytes - margin >= copy->bytes)
-        return 0;
-    return err_set(copy->err, ERR_STORAGE, NULL,
-                   "%s: its disk has %llu MB free, the model has %llu MB and host.min_free_mb is "
-                   "%lld",
-                   dir, (unsigned long long)(free_bytes >> 20),
-                   (unsigned long long)(copy->bytes >> 20), (long long)min_free_mb);
+    remove_below(dir, 0);
+}
+
+int model_copy_lock(const struct model *model, const char *dir, struct err *err)
+{
+    if (fs_make_dirs(dir, 0777, err) != 0)
+        return err->code;
+    int lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), locked = -1;
+    if (lock >= 0 && (locked = flock(lock, LOCK_EX | LOCK_NB)) != 0 && errno == EWOULDBLOCK)
+        LOG_EVENT(model->owner->log, LOG_INFO, model->config->model_type,
+                  "a model is being copied into this directory: waiting", LOG_TEXT("dir", dir));
+    while (lock >= 0 && locked != 0 && (locked = flock(lock, LOCK_EX)) != 0 && errno == EINTR)
+        ;
+    if (locked == 0)
+        return lock;
+    err_set(err, ERR_STORAGE, NULL, "%s: cannot be locked: %s", dir, strerror(errno));
+    if (lock >= 0)
+        close(lock);
+    return err->code;
 }
 
 /* With the directory of `to` locked, so that whoever else wants this copy waits for it. */
-static int copy_locked(const char *from, const char *to, int64_t min_free_mb, struct err *err)
+static int copy_locked(const char *from, const char *to, const struct models *all, struct err *err)
 {
     struct copy copy = {.block = mem_alloc(BLOCK_SIZE), .err = err};
     char *dir = fs_dir_of(to), *fresh = str_format("%s/.%s.copy", dir, fs_name_of(to));
     int result = 0;
     if (manifest_dir_holds_model(to))
         goto out;
-    remove_tree(fresh, 0);
+    model_copy_remove(fresh);
     result = walk(&copy, from, fresh, 0, add_size, NULL);
     if (result == 0)
-        result = check_room(&copy, dir, min_free_mb);
+        result = fs_check_room(dir, copy.bytes, all->manifest->host.min_free_mb, all->log, err);
     copy.files = 0;
     if (result == 0)
         result = walk(&copy, from, fresh, 0, copy_file, make_dir);
     if (result == 0 && rename(fresh, to) != 0)
         result = fail(&copy, to);
     if (result != 0)
-        remove_tree(fresh, 0);
+        model_copy_remove(fresh);
 out:
     free(copy.block);
     free(fresh);
@@ -196,15 +203,9 @@ void model_copy_up(struct model *model)
     if (!manifest->paths.copy_up || !below || !manifest_dir_holds_model(from))
         return;
     char *to = fs_join(manifest->paths.models, below), *dir = fs_dir_of(to);
-    int lock = -1, result = fs_make_dirs(dir, 0777, &err);
-    if (result == 0) {
-        lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (lock < 0 || flock(lock, LOCK_EX) != 0)
-            result =
-                err_set(&err, ERR_STORAGE, NULL, "%s: cannot be locked: %s", dir, strerror(errno));
-    }
+    int lock = model_copy_lock(model, dir, &err), result = lock < 0 ? lock : 0;
     if (result == 0)
-        result = copy_locked(from, to, manifest->host.min_free_mb, &err);
+        result = copy_locked(from, to, model->owner, &err);
     if (result == 0) {
         model->copied_dir = to;
         to = NULL;

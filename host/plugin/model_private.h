@@ -1,8 +1,9 @@
-/* The inside of models and sessions, shared by model.c, session.c and model_cache.c. */
+/* The inside of models and sessions, shared by model.c, session.c, scratch.c, model_cache.c and model_copy.c. */
 #ifndef MODEL_PRIVATE_H
 #define MODEL_PRIVATE_H
 
 #include "plugin/plugin.h"
+#include "vox/ext/scratch.h"
 
 #include <sys/types.h>
 
@@ -22,8 +23,15 @@ struct model {
     dev_t cache_device;
     ino_t cache_inode;
 
+    int cache_lock_fd; /* says to other processes that we use the cache; -1: not yet */
+
     pthread_mutex_t identity_lock;
     char identity[DIGEST_HEX_SIZE]; /* guarded by identity_lock; "" until it is asked for */
+
+    pthread_mutex_t scratch_lock;
+    /* guarded by scratch_lock */
+    struct own_dir scratch; /* our folder in the cache directory, once a job asked */
+    uint64_t scratch_count; /* jobs that asked */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -53,10 +61,33 @@ struct models {
 };
 
 void model_close_session(struct model *model, struct vox_session *session);
+/* Makes the cache directory, sweeps it, and holds it until model_cache_release. */
 int model_cache_prepare(struct model *model, struct err *err);
-/* Copies a model that a tier holds to paths.models, where the manifest asks for that and there is
- * room: *copied_dir. */
+void model_cache_release(struct model *model);
+#define MODEL_DEPTH_MAX 16 /* of a model's folder; also ends circles of links */
+/* Copies a model that a tier's directory holds to paths.models, where the manifest asks for that
+ * and there is room: *copied_dir. */
 void model_copy_up(struct model *model);
+/* Holds whoever else copies a model into this directory, which is made, off until the descriptor
+ * is closed. Negative: err. */
+int model_copy_lock(const struct model *model, const char *dir, struct err *err);
+/* Removes a copy that was not finished: it lies in paths.models under a name of our own, and holds
+ * no links. */
+void model_copy_remove(const char *dir);
+/* Fetches a model that no directory holds and a tier's bucket does: 0 also when none does. Else err
+ * says why it could not be had; then it is not there at all. */
+int model_bucket_fetch(struct model *model, struct err *err);
+/* Says in `err`, of an init that failed, what is wrong with the model's directory, where that can
+ * be told, and what to do. `fetch`: what model_bucket_fetch left. */
+void model_dir_explain(const struct model *model, const struct err *fetch, struct err *err);
+/* Logs the first file that is not as `voxhost pull` recorded it, by its size. */
+void model_dir_check(const struct model *model);
+/* scratch.c: the host's side of vox.scratch/1; what dead processes left in the cache directory goes;
+ * what is ours goes. */
+#define SCRATCH_NAME ".scratch" /* in the cache directory */
+extern const struct vox_scratch scratch_extension;
+void scratch_remove_dead(const char *cache_dir);
+void scratch_close(struct model *model);
 /* Tells waiters and the watcher; call without the lock. */
 void model_announce(struct model *model);
 

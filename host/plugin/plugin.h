@@ -1,6 +1,7 @@
 /* Plugins and the models that they run: finding and opening libraries, checking options against
- * their schemas, loading models in the background, handing out sessions, and the conformance check.
- * Knows the manifest and the ABI; knows no jobs, files of results or front ends.
+ * their schemas, bringing models from their tiers and loading them in the background, handing out
+ * sessions, and the conformance check. Knows the manifest and the ABI; knows no jobs, files of
+ * results or front ends.
  *
  *     plugin_open -> entry -> options_check -> models_create -> model_reserve -> session_take -> ...
  */
@@ -146,6 +147,16 @@ void session_give(struct session *session, enum session_fate fate);
 void session_recover(struct session *session);
 /* No further job may run on this model: bad weights, a lost device. */
 void model_fail(struct model *model, const struct err *why);
+
+/* The folder of one job's temporary files, which its plugin may ask for by vox.scratch/1. What
+ * job->self points at begins with it. All zero but the model: not asked for. */
+struct job_scratch {
+    struct model *model;
+    char *dir;      /* NULL: there is none */
+    struct err err; /* why there is none though the plugin asked */
+};
+/* Removes it with all that is in it; call when speak has returned. */
+void job_scratch_end(struct job_scratch *scratch);
 
 /* The err_code for a plugin's negative VOX_E* code. */
 enum err_code plugin_code(int32_t code);

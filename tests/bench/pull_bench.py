@@ -52,7 +52,7 @@ def pull(bench):
                 if (bench.folder / name / "big.bin").stat().st_size != source.stat().st_size:
                     raise Wrong(f"{name}/big.bin has another size than the file that was served")
 
-        sides = bench.alternate({"voxhost": with_voxhost, "curl": with_curl}, bench.rounds, check)
+        sides = bench.alternate({"voxhost": with_voxhost, "curl": with_curl}, bench.rounds or 3, check)
     speed = sides["curl"]["wall_s"] / sides["voxhost"]["wall_s"]
     peak = sides["voxhost"]["peak_kb"]
     size = f"{source.stat().st_size / 1e9:.2f} GB"

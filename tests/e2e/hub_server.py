@@ -10,7 +10,7 @@ wrong by script.
 Faults are attributes, read at each request: `cut` (of each CDN answer, the odds that its connection is cut somewhere in it),
 `rate` (bytes a second of each CDN answer), `cdn_statuses` and `hub_statuses` (answers to come, (status, headers), before the
 true ones), `corrupt` (so many CDN answers have a byte flipped), `no_ranges`, `other_etag`, `expire` (a CDN address is good for so
-many requests), `stall` (so many CDN answers stop in the middle, the connection stays open), `on_cdn` (called first).
+many requests), `base` (the path of the endpoint), `stall` (so many CDN answers stop in the middle, the connection stays open), `on_cdn` (called first).
 By hand: python3 hub_server.py FILE...      # serves them as owner/name and prints the endpoint
 """
 
@@ -127,6 +127,10 @@ class HubHandler(Handler):
         if self.scripted(self.hub.hub_statuses):
             return
         path = urllib.parse.urlsplit(self.path).path
+        if not path.startswith(self.hub.base):
+            self.refuse(404, "", "no such page")
+            return
+        path = path[len(self.hub.base):]
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^/]+)", path):
             self.list(match[1], urllib.parse.unquote(match[2]))
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
@@ -183,7 +187,7 @@ class HubHandler(Handler):
         if not blob.lfs:
             quoted = urllib.parse.quote(path)
             self.answer(307, {**headers, "ETag": f'"{blob.git}"',
-                              "Location": f"/api/resolve-cache/models/{name}/{commit}/{quoted}"})
+                              "Location": f"{self.hub.base}/api/resolve-cache/models/{name}/{commit}/{quoted}"})
             return
         headers = {"X-Linked-Size": str(blob.size), "X-Linked-ETag": f'"{blob.sha256}"', **headers}
         self.answer(302, {**headers, "Location": self.hub.location(blob)})
@@ -277,7 +281,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class HubServer:
-    def __init__(self):
+    def __init__(self, host="127.0.0.1"):
         self.lock = threading.RLock()
         self.stop = threading.Event()
         self.repos, self.blobs, self.signatures, self.uses = {}, {}, set(), collections.Counter()
@@ -285,10 +289,10 @@ class HubServer:
         self.cut, self.rate, self.corrupt, self.stall, self.expire = 0, 0, 0, 0, 0
         self.cdn_statuses, self.hub_statuses, self.resolve_headers = [], [], {}
         self.no_ranges, self.other_etag, self.wrong_total, self.on_cdn = False, None, None, None
-        self.list_text, self.cdn_host = None, None
+        self.list_text, self.cdn_host, self.base = None, None, ""
         self.servers = []
         for handler in (HubHandler, CdnHandler):
-            server = Server(("127.0.0.1", 0), handler)
+            server = Server((host, 0), handler)
             server.hub = self
             self.servers.append(server)
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

@@ -4,15 +4,20 @@ import fcntl
 import hashlib
 import json
 import os
+import pathlib
 import pty
 import random
+import re
+import shutil
 import signal
 import subprocess
+import sys
 import time
 import unittest
 
 from common import VOXHOST, Case, environment, run
 from hub_server import Blob, HubServer
+from teller import compile_teller
 
 REPO = "owner/name"
 CHUNK = 16 << 20  # hub_private.h
@@ -66,6 +71,29 @@ class PullCase(Case):
         while not what():
             self.assertLess(time.monotonic(), end, "it did not happen")
             time.sleep(0.01)
+
+
+# Pulls from a hub at a public address, that leads to 127.0.0.1 and then to itself; prints what came of it.
+REDIRECTS = """
+import fcntl, json, socket, struct, subprocess, sys
+folder, voxhost, into = sys.argv[1:]
+sys.path.insert(0, folder)
+from hub_server import HubServer
+
+PUBLIC = "93.184.216.34"
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+    fcntl.ioctl(control, 0x8914, struct.pack("16sH14x", b"lo", 1))  # SIOCSIFFLAGS: up
+    fcntl.ioctl(control, 0x8916, struct.pack("16sHH4s8x", b"lo:1", socket.AF_INET, 0, socket.inet_aton(PUBLIC)))  # SIOCSIFADDR
+found = []
+for cdn in ("127.0.0.1", PUBLIC):
+    with HubServer("0.0.0.0") as hub:
+        hub.add("owner/name", {"a.bin": b"x" * 9000})
+        hub.cdn_host = hub.cdn.replace("127.0.0.1", cdn)
+        done = subprocess.run([voxhost, "pull", "owner/name", "--dir", into, "--endpoint", hub.endpoint.replace("127.0.0.1", PUBLIC)],
+                              capture_output=True, text=True, timeout=60)
+        found.append({"code": done.returncode, "stderr": done.stderr, "cdn": len(hub.requests("cdn"))})
+print(json.dumps(found))
+"""
 
 
 class Basics(PullCase):
@@ -205,6 +233,22 @@ class Known(PullCase):
         licences = {source["repo"]: source["licence"] for source in self.record(self.dir / "models/f5")["sources"]}
         self.assertEqual(set(licences), {"SWivid/F5-TTS", "charactr/vocos-mel-24khz"})
 
+    def test_what_was_pulled_is_what_the_loader_is_given(self):
+        """FM-45: end to end, with the manifest that says where, and with a tier that holds it already."""
+        plugin = self.dir / "f5tts.so"
+        compile_teller(plugin, self.dir)
+        for tiers in ([], ["volume"]):
+            manifest = self.manifest({"model_type": "m", "plugin": str(plugin)}, paths={"models": "models", "model_tiers": tiers})
+            place = self.dir / ("volume" if tiers else "models") / "m"
+            if tiers:
+                shutil.move(self.dir / "models/m", place)
+                (place / "vocab.txt").unlink()
+            self.assert_exit(run("pull", "f5tts", "-m", manifest, "--endpoint", self.hub.endpoint), 0)
+            self.assert_pulled(self.IN_PLACE, place)
+            done = run("speak", "-m", manifest, "x", "-o", self.dir / "x.wav")
+            self.assertRegex(done.stderr, re.escape(f"given {place}") + r"(?![\w/])")
+            (self.dir / "volume").mkdir(exist_ok=True)
+
     def test_without_a_manifest_the_built_in_one_says_where(self):
         done = run("pull", "f5tts", "--endpoint", self.hub.endpoint, env={"VOXHOST_MODELS": str(self.dir / "m")})
         self.assert_exit(done, 0)
@@ -262,7 +306,7 @@ class Faults(PullCase):
         self.hub.add(REPO, {"a.bin": noise(2_000_000)})
         self.hub.corrupt = 100
         self.assert_failed(self.pull(), "a.bin", "digest", "expected")
-        self.assertEqual(self.files(), {"voxhost-pull.part": b""})
+        self.assertEqual(self.files(), {"voxhost-pull.part": b"a.bin\n"})
 
     def test_wrong_bytes_of_a_small_file_are_found_too(self):
         self.hub.add(REPO, {"a.json": Blob("a.json", b"{}", fields={"blobId": "0" * 40})})
@@ -316,6 +360,28 @@ class Faults(PullCase):
         self.hub.cdn_statuses = [(429, {"Retry-After": "7200"})]
         self.assert_failed(self.pull(), "wants 7200 s to pass", "a.bin")
 
+    def test_the_hubs_own_limit_is_waited_for(self):
+        self.hub.add(REPO, {"a.bin": noise(9000)})
+        self.hub.hub_statuses = [(429, {"RateLimit": '"api";r=0;t=2'})]
+        begun = time.monotonic()
+        self.assert_exit(self.pull(), 0)
+        self.assertGreaterEqual(time.monotonic() - begun, 3)
+        self.hub.hub_statuses = [(429, {"RateLimit": '"api";r=0;t=4000'})]
+        self.assert_failed(self.pull(), "wants 4001 s to pass")
+
+    def test_who_refuses_is_named(self):
+        """A firewall lets the hub through and not where it leads to."""
+        self.hub.add(REPO, {"a.bin": noise(9000)})
+        self.hub.cdn_statuses = [(403, {"Retry-After": "9999"})]
+        self.assert_failed(self.pull(), self.hub.cdn.partition("//")[2] + " answered with status 403")
+
+    def test_an_endpoint_may_have_a_path(self):
+        self.hub.add(REPO, {"a.bin": noise(9000), "b.txt": b"b"}, token=TOKEN)
+        self.hub.base = "/mirror/hf"
+        done = run("pull", REPO, "--dir", self.into, env={"HF_ENDPOINT": self.hub.endpoint + "/mirror/hf/", "HF_TOKEN": TOKEN})
+        self.assert_exit(done, 0)
+        self.assert_pulled({"a.bin": noise(9000), "b.txt": b"b"})
+
     def test_refusals_say_what_to_do(self):
         self.hub.add("owner/gated", {"a.bin": noise(9000)}, gated=True, token="hf_other")
         self.hub.add("owner/secret", {"a.bin": noise(9000)}, token="hf_other")
@@ -361,6 +427,20 @@ class Faults(PullCase):
         self.hub.cdn_host = "file:///etc/passwd?"
         self.assert_failed(self.pull(), "a.bin", "redirect leads nowhere")
 
+    def test_a_public_hub_leads_to_no_private_address(self):
+        """In a network of its own, where a public address is this machine's."""
+        network = ["unshare", "--map-root-user", "--net"]
+        if not shutil.which("unshare") or subprocess.run([*network, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("no network namespace can be made here")
+        script = self.write("redirects.py", REDIRECTS)
+        done = subprocess.run([*network, sys.executable, "-B", script, pathlib.Path(__file__).parent, VOXHOST, self.into],
+                              env=environment(), capture_output=True, text=True, timeout=100)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        refused, allowed = json.loads(done.stdout)
+        self.assertEqual((refused["code"], refused["cdn"]), (1, 0), refused)
+        self.assertIn("a.bin: the hub leads to 127.0.0.1: its address is not a public one", refused["stderr"])
+        self.assertEqual((allowed["code"], allowed["cdn"]), (0, 1), allowed)
+
     def test_a_connection_that_hangs_is_given_up(self):
         data = noise(2_000_000)
         self.hub.add(REPO, {"a.bin": data})
@@ -369,7 +449,133 @@ class Faults(PullCase):
         self.assert_pulled({"a.bin": data})
 
 
+class Leftovers(PullCase):
+    """What lies in the directory already, from other hands and from runs that were killed."""
+
+    def setUp(self):
+        super().setUp()
+        self.data = noise(50000)
+        self.hub.add(REPO, {"a.bin": self.data, "sub/b.txt": b"b"})
+        self.whole = {"a.bin": self.data, "sub/b.txt": b"b"}
+
+    def test_states_of_killed_runs_go_with_the_file(self):
+        for name in ("a.bin.part", "a.bin.part.state", "a.bin.part.state.new"):
+            self.write(f"into/{name}", "x")
+        self.assert_exit(self.pull(), 0)
+        self.assert_pulled(self.whole)
+        for name in ("a.bin.part.state", "a.bin.part.state.new"):
+            self.write(f"into/{name}", "x")
+        self.assert_exit(self.pull(), 0)
+        self.assert_pulled(self.whole)
+
+    def test_links_are_not_written_through(self):
+        """FM-46, and a stranger's link in a directory that several use."""
+        victim = self.write("victim", "mine")
+        for name in ("a.bin.part", "voxhost-pull.part", "voxhost-pull.json.part"):
+            (self.into / "sub").mkdir(parents=True, exist_ok=True)
+            (self.into / name).symlink_to(victim)
+            self.assert_failed(self.pull(), f"{name}: is a symbolic link", "remove it")
+            (self.into / name).unlink()
+            (self.into / "voxhost-pull.part").unlink(missing_ok=True)
+        (self.into / "a.bin.part.state.new").symlink_to(victim)
+        (self.into / "a.bin").unlink(missing_ok=True)
+        (self.into / "a.bin").symlink_to("a.bin")  # a loop
+        self.hub.cut = 0.3
+        self.assert_exit(self.pull(), 0)
+        self.assert_pulled(self.whole)
+        self.assertFalse((self.into / "a.bin").is_symlink())
+        self.assertEqual(victim.read_text(), "mine")
+
+    def test_a_directory_that_loops_is_an_error(self):
+        """FM-46"""
+        self.into.symlink_to("into2")
+        (self.dir / "into2").symlink_to("into")
+        self.assert_failed(self.pull(), "into")
+
+    def test_a_pipe_in_a_files_place_is_not_waited_for(self):
+        self.hub.add(REPO, {**self.whole, "empty.txt": b""})
+        self.into.mkdir()
+        os.mkfifo(self.into / "empty.txt")
+        self.assert_exit(self.pull(timeout=60), 0)
+        self.assert_pulled({**self.whole, "empty.txt": b""})
+
+    def test_a_directory_in_a_files_place_is_found_before_the_download(self):
+        (self.into / "a.bin").mkdir(parents=True)
+        self.assert_failed(self.pull(), "a.bin: is a directory")
+        self.assertEqual(self.hub.requests("cdn"), [])
+
+    def test_names_of_ours_are_refused_only_where_they_are_wanted(self):
+        self.hub.add(REPO, {**self.whole, "split.part": b"1"})
+        self.assert_failed(self.pull(), "split.part", "--exclude")
+        self.assertFalse(self.into.exists())
+        self.assert_exit(self.pull("--exclude", "*.part"), 0)
+        self.assert_pulled(self.whole)
+
+    def test_names_that_differ_in_case_only_need_a_disk_that_tells_them_apart(self):
+        self.hub.add(REPO, {"A.txt": b"1", "a.txt": b"2"})
+        self.assert_exit(self.pull(), 0)
+        self.assert_pulled({"A.txt": b"1", "a.txt": b"2"})
+        for name in ("A.txt", "a.txt"):
+            (self.into / name).unlink()
+        self.write("into/VOXHOST-PULL.PART", "")  # as on a disk that ignores case
+        self.assert_failed(self.pull(), '"A.txt" and "a.txt" have one place on this disk', "--exclude")
+        self.assertEqual(self.hub.requests("cdn"), [])
+
+    def test_a_record_that_would_not_change_is_not_written(self):
+        """A volume may be read-only by then."""
+        self.assert_exit(self.pull(), 0)
+        before = (self.into / RECORD).stat()
+        self.assert_exit(self.pull(), 0)
+        self.assertEqual((self.into / RECORD).stat().st_ino, before.st_ino)
+        self.hub.add(REPO, {**self.whole, "sub/b.txt": b"c"})
+        self.assert_exit(self.pull(), 0)
+        self.assertNotEqual((self.into / RECORD).stat().st_ino, before.st_ino)
+
+    def test_a_smaller_pull_does_not_hide_a_larger_one_that_was_killed(self):
+        """FM-75: what is not whole stays marked until every file is there."""
+        self.hub.cdn_statuses = [(403, {})] * 50
+        process = self.start()
+        self.wait_for(lambda: self.hub.requests("cdn"))
+        process.kill()
+        process.communicate()
+        self.hub.cdn_statuses = []
+        self.assertEqual((self.into / "voxhost-pull.part").read_text(), "a.bin\nsub/b.txt\n")
+        self.assert_exit(self.pull("--include", "*.txt"), 0)
+        self.assertEqual((self.into / "voxhost-pull.part").read_text(), "a.bin\n")
+        self.assert_failed(self.pull("--verify"), "was not completed")
+        self.assert_failed(self.pull("--offline"), "was not completed")
+        self.assert_exit(self.pull(), 0)
+        self.assert_pulled(self.whole)
+        self.assert_exit(self.pull("--verify"), 0)
+
+    def test_two_pulls_of_different_files_share_the_mark(self):
+        """FM-33"""
+        self.hub.add(REPO, {"a.bin": noise(4 << 20), "b.txt": b"b"})
+        self.hub.rate = 128 << 10
+        process = self.start("--include", "a.bin")
+        self.wait_for(lambda: self.hub.requests("cdn"))
+        self.assert_exit(self.pull("--include", "b.txt"), 0)
+        self.assertEqual((self.into / "voxhost-pull.part").read_text(), "a.bin\n")
+        self.hub.rate = 0
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0)
+        self.assert_pulled({"a.bin": noise(4 << 20), "b.txt": b"b"})
+
+
 class Tokens(PullCase):
+    def test_a_line_end_behind_the_token_is_no_part_of_it(self):
+        self.hub.add(REPO, {"a.bin": noise(9000)}, token=TOKEN)
+        self.assert_exit(self.pull(env={"HF_TOKEN": TOKEN + "\n"}), 0)
+        self.assertEqual({request.authorization for request in self.hub.requests("hub")}, {f"Bearer {TOKEN}"})
+        self.hub.add("owner/open", {"a.bin": noise(9000)})
+        self.assert_exit(self.pull(name="owner/open", env={"HF_TOKEN": "\n"}), 0)
+
+    def test_a_token_that_has_expired_is_said_to_be_the_reason(self):
+        """The hub answers 401 for a repository that anybody may read."""
+        self.hub.add(REPO, {"a.bin": noise(9000)})
+        self.hub.hub_statuses = [(401, {"X-Error-Message": "Invalid credentials in Authorization header"})]
+        self.assert_failed(self.pull(env={"HF_TOKEN": TOKEN}), "does not take the token of HF_TOKEN", "renew it")
+
     def test_the_token_goes_to_the_hub_alone_and_is_shown_nowhere(self):
         self.hub.add(REPO, {"big.bin": noise(CHUNK + 7), "small.txt": b"x"}, token=TOKEN)
         self.hub.cdn_statuses = [(500, {})]
@@ -412,10 +618,12 @@ class Resuming(PullCase):
         self.assertEqual(set(self.files()), {"a.bin.part", "a.bin.part.state", "voxhost-pull.part"})
         here = sum(json.loads((self.into / "a.bin.part.state").read_text())["done"])
         self.assertGreater(here, 1 << 20)
-        self.hub.rate, self.hub.sent = 0, 0
+        self.hub.rate = 0
+        self.hub.log.clear()
         self.assert_exit(self.pull(), 0)
         self.assert_pulled({"a.bin": data})
-        self.assertEqual(self.hub.sent, len(data) - here)
+        ranges = [re.fullmatch(r"bytes=(\d+)-(\d+)", request.range) for request in self.hub.requests("cdn")]
+        self.assertEqual(sum(int(match[2]) - int(match[1]) + 1 for match in ranges), len(data) - here)
 
     def test_kill_at_random_points_never_leaves_a_wrong_file(self):
         """FM-33: a lock never outlives its holder, and what lies under its name is whole."""
@@ -480,6 +688,22 @@ class Resuming(PullCase):
         [source] = self.record()["sources"]
         self.assertEqual(len(source["files"]), len(files))
 
+    def test_two_revisions_in_one_directory_never_make_a_record_that_lies(self):
+        """FM-33: by the record and the size alone, the other revision's file would pass for ours later."""
+        self.hub.add(REPO, {"a.bin": noise(9000), "slow.bin": noise(4 << 20)})
+        self.hub.add(REPO, {"a.bin": noise(9000, 2)}, revision="v2")
+        self.hub.rate = 128 << 10
+        process = self.start("--jobs", "1")
+        self.wait_for(lambda: (self.into / "a.bin").exists())
+        self.assert_exit(self.pull(name=f"{REPO}@v2"), 0)
+        self.hub.rate = 0
+        _, err = process.communicate(timeout=100)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("a.bin: was replaced meanwhile", err)
+        self.assert_exit(run("pull", "--verify", "--dir", self.into), 0)
+        self.assert_exit(self.pull(), 0)
+        self.assert_pulled({"a.bin": noise(9000), "slow.bin": noise(4 << 20)})
+
     def test_a_lock_that_is_held_is_waited_for(self):
         data = noise(100000)
         self.hub.add(REPO, {"a.bin": data})
@@ -502,7 +726,7 @@ class Disk(PullCase):
         huge = {"sha256": "a" * 64, "size": 1 << 40, "pointerSize": 100}
         self.hub.add(REPO, {"a.bin": Blob("a.bin", noise(9000), fields={"lfs": huge})})
         done = self.pull("--set", "host.min_free_mb=100000")
-        self.assert_failed(done, "GB free", "min_free_mb", "--dir")
+        self.assert_failed(done, "MB free", "min_free_mb", "--dir")
         self.assertEqual(self.hub.requests("cdn"), [])
         self.assertEqual(self.files(), {})
 

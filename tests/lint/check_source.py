@@ -15,13 +15,13 @@ MAY_SEE = {
     "base": set(),
     "http": {"base"},
     "manifest": {"base"},
-    "plugin": {"base", "manifest"},
+    "plugin": {"base", "manifest", "store", "hub"},
     "audio": {"base"},
     "voice": {"base", "http", "audio", "plugin"},
     "store": {"base", "http", "manifest"},
     "hub": {"base", "http"},
     "job": {"base", "manifest", "plugin", "audio", "voice", "store"},
-    "callback": {"base", "http", "manifest", "job"},
+    "callback": {"base", "http", "manifest", "store", "job"},
     "front": {"base", "callback", "http", "hub", "manifest", "plugin", "audio", "voice", "store", "job"},
 }
 # Outside host/: by the start of the file's path, the folders whose headers it may include.

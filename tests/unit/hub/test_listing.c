@@ -81,9 +81,6 @@ static void lists_that_cannot_be_used_are_refused(void **state)
         {LIST(FILE("../x", "")), "outside the directory"},
         {LIST(FILE("/x", "")), "outside the directory"},
         {LIST(FILE("a/../x", "")), "outside the directory"},
-        {LIST(FILE("x.part", "")), "keeps for itself"},
-        {LIST(FILE("a/x.part.state", "")), "keeps for itself"},
-        {LIST(FILE("voxhost-pull.json", "")), "keeps for itself"},
         {LIST(FILE("x", "") "," FILE("y", "") "," FILE("x", "")), "stands twice"},
         {LIST("{\"rfilename\":\"x\",\"size\":5}"), "no digest"},
         {LIST("{\"rfilename\":\"x\",\"blobId\":\"" GIT "\"}"), "no size"},
@@ -151,6 +148,41 @@ static void known_models_lie_where_their_plugins_look(void **state)
     str_finish(&names);
 }
 
+static int pull(const char *one, const char *other, struct err *err)
+{
+    const struct hub_listing listing = {.repo = (char *)"a/b"};
+    const struct hub_file files[] = {{.path = (char *)"one"}, {.path = (char *)"other"}};
+    struct hub_item items[] = {{.listing = &listing, .file = &files[0], .local = (char *)one},
+                               {.listing = &listing, .file = &files[1], .local = (char *)other}};
+    return hub_pull(NULL, "/proc/none", items, 2, err);
+}
+
+static void two_files_with_one_place_are_refused_before_anything_is_made(void **state)
+{
+    (void)state;
+    struct err err = {0};
+    assert_int_equal(pull("a/x", "a/x", &err), ERR_STORAGE);
+    assert_non_null(strstr(err.message, "have one place"));
+    assert_int_equal(pull("a/x", "a/X", &err), ERR_STORAGE); /* the directory cannot be made */
+    assert_null(strstr(err.message, "have one place"));
+    static const char *const ours[] = {"x.part", "a/x.part.state", "x.part.state.new",
+                                       "a/voxhost-pull.json", "voxhost-pull.part"};
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) {
+        assert_int_equal(pull("y", ours[i], &err), ERR_STORAGE);
+        assert_non_null(strstr(err.message, "keeps for itself"));
+    }
+}
+
+static void a_plugins_file_names_its_weights(void **state)
+{
+    (void)state;
+    assert_ptr_equal(hub_model_of_plugin("/a/b.c/f5tts.so"), hub_model_find("f5tts"));
+    assert_ptr_equal(hub_model_of_plugin("Higgs.so"), hub_model_find("higgs"));
+    assert_null(hub_model_of_plugin("flite.so"));
+    assert_null(hub_model_of_plugin(""));
+    assert_null(hub_model_of_plugin("f5tts/other.so"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +192,8 @@ int main(void)
         cmocka_unit_test(repositories_are_owner_and_name),
         cmocka_unit_test(patterns_choose),
         cmocka_unit_test(known_models_lie_where_their_plugins_look),
+        cmocka_unit_test(two_files_with_one_place_are_refused_before_anything_is_made),
+        cmocka_unit_test(a_plugins_file_names_its_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
