@@ -28,14 +28,32 @@ char *callback_error_url(const char *url)
     return str_format("%.*s" ERROR_PATH "%s", (int)(path - url) + (int)path_len, url, query);
 }
 
+/* The first rule whose FROM the URL is, or goes on behind: a host never matches the beginning of
+ * another's name. */
+static char *rewrite(const cJSON *rules, const char *url)
+{
+    const cJSON *rule;
+    cJSON_ArrayForEach(rule, rules)
+    {
+        size_t len = strlen(rule->string);
+        if (strncmp(url, rule->string, len) == 0 && strchr("/?", url[len]))
+            return str_format("%s%s", rule->valuestring, url + len);
+    }
+    return mem_copy_string(url);
+}
+
 char *callback_url_for(const struct manifest_callbacks *manifest, const struct job_caller *caller,
                        bool is_error)
 {
     if (is_error && caller->error_callback_url)
-        return mem_copy_string(caller->error_callback_url);
-    if (caller->callback_url)
-        return is_error ? callback_error_url(caller->callback_url)
-                        : mem_copy_string(caller->callback_url);
+        return rewrite(manifest->rewrite, caller->error_callback_url);
+    if (caller->callback_url) {
+        char *url = rewrite(manifest->rewrite, caller->callback_url);
+        char *error_url = is_error ? callback_error_url(url) : NULL;
+        if (is_error)
+            free(url);
+        return is_error ? error_url : url;
+    }
     if (is_error && manifest->error_url)
         return mem_copy_string(manifest->error_url);
     if (manifest->url)
@@ -212,12 +230,17 @@ static void put_of_voice(struct str *out, const struct result *result, const cha
     put_text(out, key, made ? made : asked ? asked : "");
 }
 
-/* Profiles and recordings lie in the library and are no objects: their paths are null. */
+/* Profile and recording are named once they are objects of the storage; else they lie in the library
+ * alone, and are null. */
 void callback_voice_body(const struct result *result, struct str *out)
 {
     static const char *const ours[] = {"error_type", "error_code", "generation_time", NULL};
     const cJSON *echo = result->caller.echo;
     bool is_error = result->err.code != ERR_NONE;
+    const char *profile = text_of(result->answer, "profile_path");
+    const char *sample = text_of(result->answer, "sample_path");
+    if (!sample)
+        sample = result->key;
     str_putc(out, '{');
     put_text(out, "status", is_error ? "error" : "success");
     put_echo(out, echo, "user_id");
@@ -227,11 +250,11 @@ void callback_voice_body(const struct result *result, struct str *out)
     put_key(out, "is_kids_voice");
     str_puts(out, cJSON_IsTrue(json_get(echo, "is_kids_voice")) ? "true" : "false");
     put_text(out, "model_type", result->model_type ? result->model_type : "");
-    put_text(out, "profile_path", NULL);
-    put_text(out, "sample_path", result->key ? result->key : result->path);
-    put_text(out, "r2_profile_path", NULL);
-    put_text(out, "r2_sample_path", result->key);
-    put_text(out, "recorded_path", NULL);
+    put_text(out, "profile_path", profile);
+    put_text(out, "sample_path", sample ? sample : result->path);
+    put_text(out, "r2_profile_path", profile);
+    put_text(out, "r2_sample_path", sample);
+    put_text(out, "recorded_path", text_of(result->answer, "recorded_path"));
     put_text(out, "job_id", result->id);
     if (is_error)
         put_message(out, "error", &result->err);

@@ -5,6 +5,9 @@
  *     callback_prepare (the record is on disk) -> the outcome is safe -> callback_release -> threads: try, wait, try again
  *                                                 taken: the record goes; given up: it becomes a dead letter
  *
+ * Dead letters lie on disk; where the manifest says so, they are moved to the storage, and those
+ * that it does not take wait on disk until it does.
+ *
  * A receiver can get a callback twice, when we died between its answer and our removing the record.
  */
 #ifndef CALLBACK_H
@@ -16,7 +19,9 @@
 
 #include <stdatomic.h>
 
-#define CALLBACK_THREADS 4
+#define CALLBACK_THREADS 12
+#define CALLBACK_PER_HOST \
+    4 /* tries at one receiver at the same time: one that hangs holds up no other */
 #define CALLBACK_QUEUE_MAX \
     1024 /* callbacks that wait or are sent; further ones become dead letters */
 #define CALLBACK_QUEUE_BYTES_MAX (64u << 20) /* of their bodies; likewise */
@@ -24,6 +29,7 @@
 #define CALLBACK_RETRY_FIRST_S 5.0 /* the first pause at most, each is twice the one before */
 #define CALLBACK_RETRY_MAX_S 60.0
 #define CALLBACK_RETRY_AFTER_MAX_S 300.0 /* of what Retry-After says */
+#define CALLBACK_LETTERS_MAX 100000      /* on disk; then the oldest go */
 
 /* --- Sending ---------------------------------------------------------------------------------- */
 
@@ -35,6 +41,10 @@ struct callback_options {
     bool fetch_private; /* URLs of jobs may lead to any address */
     const struct log *log;
     double retry_first_s; /* 0: CALLBACK_RETRY_FIRST_S */
+    /* Where dead letters go when the manifest says so; NULL: they stay on disk. */
+    struct storage *storage;
+    int64_t min_free_mb; /* host.min_free_mb: records leave half of it free. 0: any */
+    size_t letters_max;  /* 0: CALLBACK_LETTERS_MAX */
 };
 
 struct callback_post {
@@ -62,44 +72,73 @@ void callback_post(struct callback_sender *sender, const struct callback_post *p
 void callback_job_ended(struct callback_sender *sender, const struct result *result);
 
 /* Lets what is under way be sent until `deadline`, or until *stop is set (NULL: never); the rest
- * become dead letters. Nothing may be prepared that is not released. Frees; takes NULL. Returns how
- * many are left. [main] */
+ * become dead letters. Where those go to the storage, the second half of that time, at most
+ * CALLBACK_STORE_S, is for it; after *stop so much is taken. Nothing may be prepared that is not
+ * released. Frees; takes NULL. Returns how many are left. [main] */
+#define CALLBACK_STORE_S 5.0
 size_t callback_sender_destroy(struct callback_sender *sender, int64_t deadline,
                                const volatile sig_atomic_t *stop);
 
 /* --- Dead letters ----------------------------------------------------------------------------- */
 
+/* On disk, and in the storage when options->storage is there. Of the options below only the
+ * manifest, fetch_private and the storage count. */
+
 #define CALLBACK_ID_SIZE_MAX 100
 
 struct callback_letter {
-    const char *id; /* names the file: DIR/ID.json */
+    const char *id; /* names the file: DIR/ID.json, PREFIX/DATE/ID.json */
     const char *job_id;
     const char *url;                  /* without its query, which may hold a token */
     const char *created, *last_error; /* last_error NULL: the process died before it was tried */
     int64_t attempts;
     bool is_error;
+    bool is_stored; /* it lies in the storage */
 };
 
-/* Calls `each` for every dead letter in `dir`, oldest first, after making dead letters of what dead
- * processes left; a file that cannot be read as one is said by `wrong`. No directory is no error.
- * Returns 0 or a negative code. */
+/* Calls `each` for every dead letter, oldest first, after making dead letters of what dead
+ * processes left; one that cannot be read is said by `wrong`. No directory is no error. When the
+ * storage cannot be listed, those on disk are shown all the same. Returns 0 or a negative code. */
 struct callback_visitor {
     void (*each)(const struct callback_letter *letter, void *arg);
     void (*wrong)(const struct err *err, void *arg);
     void *arg;
 };
-int callback_letters(const char *dir, const struct callback_visitor *visitor, struct err *err);
+int callback_letters(const struct callback_options *options, const struct callback_visitor *visitor,
+                     struct err *err);
 
-/* Tries a dead letter once more and removes it when it was taken. ERR_INVALID: there is no such
- * letter (field "id"), or it can never be sent; ERR_TIMEOUT, ERR_INTERNAL: not now; ERR_CANCELLED:
- * *stop. */
-int callback_replay(const struct callback_options *options, const char *id, const atomic_int *stop,
+/* Tries dead letters once more, one after the other, and removes those that were taken; the others
+ * stay dead letters. `ids` NULL: all. `each` is told what became of each, `why` NULL: it was taken.
+ * ERR_INVALID: there is no such letter (field "id"), or it can never be sent; ERR_TIMEOUT,
+ * ERR_INTERNAL: not now; ERR_CANCELLED: *stop, and the rest is left as it is. Processes on one
+ * directory send each letter once; those that share only a storage may send it twice. Returns a
+ * negative code when the letters cannot be found at all. */
+struct callback_replay {
+    const struct text_list *ids;
+    void (*each)(const char *id, const struct err *why, void *arg);
+    void *arg;
+    const atomic_int *stop;
+};
+int callback_replay(const struct callback_options *options, const struct callback_replay *replay,
                     struct err *err);
+
+/* Removes the oldest dead letters, on disk and in `storage`, that callbacks.keep_days and
+ * callbacks.keep_mb do not allow; without both (0) nothing. Leaves alone what is still to be sent,
+ * and files and objects that are no letters of ours. `storage`: of the manifest, not used when
+ * callbacks.dead_letters does not name it; NULL: none. Stops at the first failure, and with
+ * ERR_CANCELLED once *stop is not 0 (NULL: never). [any] */
+struct callback_swept {
+    size_t count;
+    uint64_t bytes;
+};
+int callback_letters_sweep(const struct manifest_callbacks *callbacks, struct storage *storage,
+                           int64_t now_unix_s, const atomic_int *stop, struct callback_swept *swept,
+                           struct err *err);
 
 /* --- What is sent ----------------------------------------------------------------------------- */
 
-/* Where the outcome of a job goes, the caller's; NULL: nowhere. First what the job says, then the
- * manifest; the URL for errors is derived where only the other is named. */
+/* Where the outcome of a job goes, the caller's; NULL: nowhere. First what the job says, rewritten
+ * as callbacks.rewrite has it, then the manifest; the URL for errors is derived where only the other is named. */
 char *callback_url_for(const struct manifest_callbacks *manifest, const struct job_caller *caller,
                        bool is_error);
 /* ".../api/tts/NAME" -> ".../api/tts/error-callback", else "/error-callback" is appended to the

@@ -109,7 +109,7 @@ static bool is_trusted(const struct manifest_callbacks *manifest, const char *na
 
 /* --- Sending ---------------------------------------------------------------------------------- */
 
-/* The rest of a long answer is not waited for: its head has said all. */
+/* The rest of a long answer is not waited for. */
 static int drop_answer(const struct http_response *head, const void *data, size_t len, void *arg)
 {
     size_t *taken = arg;
@@ -119,16 +119,26 @@ static int drop_answer(const struct http_response *head, const void *data, size_
     return *taken > ANSWER_BYTES_READ;
 }
 
-/* Of a URL that was checked; the caller's. */
-static char *host_of(const char *url)
+/* Of an answer that says it was taken and then does not come whole, the head has said all. */
+static enum callback_fate judge_response(int code, const struct http_response *response)
 {
-    const char *host = strstr(url, "://") + 3;
-    return mem_copy_text(host, strcspn(host, "/?"));
+    enum callback_fate begun = callback_judge(0, response->begun_status);
+    return code != 0 && begun == CALLBACK_TAKEN ? begun : callback_judge(code, response->status);
+}
+
+char *callback_host_of(const char *url)
+{
+    const char *scheme = strstr(url, "://");
+    const char *host = scheme ? scheme + 3 : url;
+    char *copy = mem_copy_text(host, strcspn(host, "/?#"));
+    for (char *c = copy; *c; c++)
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c | 0x20) : *c;
+    return copy;
 }
 
 static void explain(const char *url, int status, struct err *err)
 {
-    char *host = host_of(url);
+    char *host = callback_host_of(url);
     if (status >= 300 && status <= 399)
         err_set(err, ERR_INVALID, NULL,
                 "%.255s: answered with status %d, by which a callback would lose its body; name "
@@ -166,16 +176,18 @@ static enum callback_fate exchange(const struct callback_options *options,
         .take_arg = &taken,
     };
     int code = http_client_send(client, &request, stop, &response);
-    enum callback_fate fate = taken > 0 ? CALLBACK_TAKEN : callback_judge(code, response.status);
+    enum callback_fate fate = judge_response(code, &response);
     answer->retry_after_s = response.retry_after_s;
     if (fate == CALLBACK_FOLLOW) {
         char *location = http_response_header(&response, "Location");
         *next = location ? http_url_follow(url, location) : NULL;
         free(location);
     }
-    if (code != 0)
+    if (fate == CALLBACK_TAKEN)
+        answer->err = (struct err){0};
+    else if (code != 0)
         answer->err = response.err;
-    else if (fate != CALLBACK_TAKEN)
+    else
         explain(url, response.status, &answer->err);
     headers_finish(&headers);
     str_finish(&response.body);
@@ -183,12 +195,20 @@ static enum callback_fate exchange(const struct callback_options *options,
     return fate;
 }
 
-/* As libcurl will spell it in the request; NULL: it is none. */
+/* As libcurl will spell it in the request. NULL: it is none, or a redirect put a password into it,
+ * which would stand in messages. */
 static char *normal_url(const char *url)
 {
     char *normal = http_url_follow(url, url);
-    if (normal)
-        normal[strcspn(normal, "#")] = '\0';
+    if (!normal)
+        return NULL;
+    normal[strcspn(normal, "#")] = '\0';
+    char *host = callback_host_of(normal);
+    if (strchr(host, '@')) {
+        free(normal);
+        normal = NULL;
+    }
+    free(host);
     return normal;
 }
 

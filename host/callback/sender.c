@@ -1,36 +1,21 @@
 /* The sender: its queue and its threads; see callback.h. Every thread takes the callback that is
- * due first, so a receiver that hangs holds up the others by one thread only, and never for longer
- * than a try may take.
+ * due first and whose receiver is not busy with CALLBACK_PER_HOST tries already: so receivers that
+ * hang hold up the others only when there are many of them, and never for longer than a try may
+ * take. A thread that has nothing to send moves dead letters to the storage.
  */
-#include "callback/callback_private.h"
+#include "callback/sender_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define USER_AGENT "voxhost/" VOXHOST_VERSION
 #define STOP_LOOK_MS 100
-
-struct callback_sender {
-    struct callback_options options;
-    atomic_int stop; /* not 0: nothing is sent any more */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    /* guarded by lock */
-    struct spool *spool;
-    bool spool_failed, unsigned_warned;
-    bool no_client;        /* there is no HTTP here */
-    struct callback *list; /* waiting, in no order */
-    size_t count, bytes;   /* with those that are being sent */
-    size_t sending;
-    pthread_t threads[CALLBACK_THREADS];
-    size_t thread_count;
-};
+#define SPOOL_AGAIN_AFTER_S 60 /* a directory that could not be made */
 
 /* --- The log ---------------------------------------------------------------------------------- */
 
-static void log_callback(const struct callback_sender *sender, enum log_level level,
-                         const char *event, const struct callback *callback, const char *reason)
+void sender_log(const struct callback_sender *sender, enum log_level level, const char *event,
+                const struct callback *callback, const char *reason)
 {
     LOG_EVENT(sender->options.log, level, "callback", event, LOG_TEXT("job", callback->job_id),
               LOG_TEXT("kind", callback->is_error ? "error" : "success"),
@@ -40,24 +25,40 @@ static void log_callback(const struct callback_sender *sender, enum log_level le
 
 /* --- The end of a callback -------------------------------------------------------------------- */
 
-/* Nobody took it. */
-static void bury(struct callback_sender *sender, struct callback *callback, const char *reason)
+/* Nobody took it. Waits for the disk alone, unless `may_store`. */
+static void bury(struct callback_sender *sender, struct callback *callback, const char *reason,
+                 bool may_store)
 {
     struct err err = {0};
+    size_t dropped = 0;
     if (!callback->last_error)
         callback->last_error = mem_copy_string(reason);
-    if (!sender->spool)
-        log_callback(sender, LOG_ERROR, "callback lost", callback, reason);
-    else if (spool_bury(sender->spool, callback, &err) != 0)
-        log_callback(sender, LOG_ERROR, "callback lost", callback, err.message);
-    else
-        log_callback(sender, LOG_WARN, "callback is a dead letter", callback, reason);
+    pthread_mutex_lock(&sender->lock);
+    struct spool *spool = sender->spool;
+    pthread_mutex_unlock(&sender->lock);
+    int result = spool ? spool_bury(spool, callback, &dropped, &err) : ERR_STORAGE;
+    if (result == 0 && sender->shelf.storage) {
+        pthread_mutex_lock(&sender->lock);
+        sender->letters_wait = true;
+        pthread_cond_broadcast(&sender->changed);
+        pthread_mutex_unlock(&sender->lock);
+    }
+    if (result == 0)
+        sender_log(sender, LOG_WARN, "callback is a dead letter", callback, reason);
+    else if (may_store && sender->shelf.storage)
+        result = sender_store(sender, callback, &sender->stop);
+    if (result != 0)
+        sender_log(sender, LOG_ERROR, "callback lost", callback, spool ? err.message : reason);
+    if (dropped)
+        LOG_EVENT(sender->options.log, LOG_ERROR, "callback",
+                  "the oldest dead letters are lost: there are too many",
+                  LOG_NUMBER("count", dropped), LOG_NUMBER("most", CALLBACK_LETTERS_MAX));
     callback_destroy(callback);
 }
 
 static void taken(struct callback_sender *sender, struct callback *callback)
 {
-    log_callback(sender, LOG_DEBUG, "callback taken", callback, "");
+    sender_log(sender, LOG_DEBUG, "callback taken", callback, "");
     if (callback->kept)
         spool_drop(sender->spool, callback);
     callback_destroy(callback);
@@ -65,24 +66,47 @@ static void taken(struct callback_sender *sender, struct callback *callback)
 
 /* --- The threads ------------------------------------------------------------------------------ */
 
-/* Takes the callback that is due first off the list, once it is due; NULL at the end. With the
+/* With the lock. */
+static bool is_busy(const struct callback_sender *sender, const char *host)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < CALLBACK_THREADS; i++)
+        count += sender->hosts[i] && strcmp(sender->hosts[i], host) == 0;
+    return count >= CALLBACK_PER_HOST;
+}
+
+/* Where the callback hangs in the list that is to be sent first; NULL: none can be. With the
  * lock. */
-static struct callback *take_due(struct callback_sender *sender)
+static struct callback **find_first(struct callback_sender *sender)
+{
+    struct callback **first = NULL;
+    for (struct callback **link = &sender->list; *link; link = &(*link)->next)
+        if ((!first || (*link)->due < (*first)->due) && !is_busy(sender, (*link)->host))
+            first = link;
+    return first;
+}
+
+enum work { WORK_NONE, WORK_SEND, WORK_STORE };
+
+/* Waits for something to do: a callback that is due, off the list, or else letters that may be
+ * moved to the storage. WORK_NONE at the end. With the lock. */
+static enum work find_work(struct callback_sender *sender, struct callback **callback)
 {
     while (!atomic_load(&sender->stop)) {
-        struct callback **first = &sender->list;
-        for (struct callback **link = first; *link; link = &(*link)->next)
-            if ((*link)->due < (*first)->due)
-                first = link;
-        struct callback *callback = *first;
-        if (callback && callback->due <= clock_now()) {
-            *first = callback->next;
-            sender->sending++;
-            return callback;
+        struct callback **first = find_first(sender);
+        int64_t now = clock_now(), wake_at = first ? (*first)->due : CLOCK_NEVER;
+        if (first && wake_at <= now) {
+            *callback = *first;
+            *first = (*first)->next;
+            return WORK_SEND;
         }
-        sync_cond_wait(&sender->changed, &sender->lock, callback ? callback->due : CLOCK_NEVER);
+        if (sender->letters_wait && !sender->storing && sender->store_at <= now)
+            return WORK_STORE;
+        if (sender->letters_wait && !sender->storing && sender->store_at < wake_at)
+            wake_at = sender->store_at;
+        sync_cond_wait(&sender->changed, &sender->lock, wake_at);
     }
-    return NULL;
+    return WORK_NONE;
 }
 
 static int64_t pause_ns(const struct callback_sender *sender, const struct callback *callback,
@@ -97,32 +121,56 @@ static int64_t pause_ns(const struct callback_sender *sender, const struct callb
     return backoff_ns((unsigned)callback->attempts, first_s, CALLBACK_RETRY_MAX_S);
 }
 
-/* One try; false when it is to be tried again, at callback->due. Without the lock. */
+/* One try; false when it goes back to the list: it is tried again at callback->due, or we stop.
+ * Without the lock. */
 static bool try_once(struct callback_sender *sender, struct http_client *client,
                      struct callback *callback)
 {
     struct callback_answer answer;
     enum callback_fate fate =
         callback_try(&sender->options, client, callback, &sender->stop, &answer);
+    if (fate != CALLBACK_TAKEN && atomic_load(&sender->stop))
+        return false;
+    callback->attempts++;
     if (fate == CALLBACK_TAKEN) {
-        callback->attempts++;
         taken(sender, callback);
         return true;
     }
-    if (atomic_load(&sender->stop)) {
-        bury(sender, callback, "the process ended before it was taken");
-        return true;
-    }
-    callback->attempts++;
     free(callback->last_error);
     callback->last_error = mem_copy_string(answer.err.message);
     if (fate == CALLBACK_REFUSED || callback->attempts >= sender->options.manifest->attempts) {
-        bury(sender, callback, callback->last_error);
+        bury(sender, callback, callback->last_error, true);
         return true;
     }
-    log_callback(sender, LOG_INFO, "callback failed, is tried again", callback, answer.err.message);
+    sender_log(sender, LOG_INFO, "callback failed, is tried again", callback, answer.err.message);
     callback->due = clock_now() + pause_ns(sender, callback, answer.retry_after_s);
     return false;
+}
+
+/* With the lock, but while it sends. */
+static void send_one(struct callback_sender *sender, struct http_client *client,
+                     struct callback *callback)
+{
+    size_t len = callback->body.len, place = 0;
+    while (sender->hosts[place])
+        place++;
+    char *host = mem_copy_string(callback->host);
+    sender->hosts[place] = host;
+    sender->sending++;
+    pthread_mutex_unlock(&sender->lock);
+    bool is_over = try_once(sender, client, callback);
+    pthread_mutex_lock(&sender->lock);
+    sender->hosts[place] = NULL;
+    free(host);
+    sender->sending--;
+    if (is_over) {
+        sender->count--;
+        sender->bytes -= len;
+    } else {
+        callback->next = sender->list;
+        sender->list = callback;
+    }
+    pthread_cond_broadcast(&sender->changed);
 }
 
 static void *run(void *arg)
@@ -130,26 +178,17 @@ static void *run(void *arg)
     struct callback_sender *sender = arg;
     struct http_client *client = http_client_create(USER_AGENT);
     struct callback *callback;
+    enum work work;
     pthread_mutex_lock(&sender->lock);
     if (!client && !sender->no_client)
         log_write(sender->options.log, LOG_ERROR, "callback",
                   "nothing can be sent: libcurl cannot be opened", NULL, 0);
     sender->no_client = !client;
-    while (client && (callback = take_due(sender))) {
-        size_t len = callback->body.len;
-        pthread_mutex_unlock(&sender->lock);
-        bool is_over = try_once(sender, client, callback);
-        pthread_mutex_lock(&sender->lock);
-        sender->sending--;
-        if (is_over) {
-            sender->count--;
-            sender->bytes -= len;
-        } else {
-            callback->next = sender->list;
-            sender->list = callback;
-        }
-        pthread_cond_broadcast(&sender->changed);
-    }
+    while (client && (work = find_work(sender, &callback)) != WORK_NONE)
+        if (work == WORK_SEND)
+            send_one(sender, client, callback);
+        else
+            sender_store_letters(sender);
     pthread_mutex_unlock(&sender->lock);
     http_client_destroy(client);
     return NULL;
@@ -171,29 +210,20 @@ static void open_spool(struct callback_sender *sender)
 {
     size_t adopted = 0;
     struct err err = {0};
-    if (sender->spool || sender->spool_failed)
+    warn_unsigned(sender);
+    if (sender->spool || clock_now() < sender->spool_at)
         return;
-    sender->spool_failed =
-        spool_open(sender->options.manifest->dead_letters, &sender->spool, &adopted, &err) != 0;
-    if (sender->spool_failed)
+    if (spool_open(&sender->options, &sender->spool, &adopted, &err) != 0) {
+        sender->spool_at = clock_now() + SPOOL_AGAIN_AFTER_S * CLOCK_S;
         LOG_EVENT(sender->options.log, LOG_ERROR, "callback",
                   "callbacks are not kept on disk: what nobody takes will be lost",
                   LOG_TEXT("reason", err.message));
-    else if (adopted)
+    } else if (adopted) {
         LOG_EVENT(sender->options.log, LOG_WARN, "callback",
                   "callbacks of processes that died are dead letters now",
                   LOG_NUMBER("count", adopted));
-    warn_unsigned(sender);
-}
-
-static char *new_id(const char *created)
-{
-    struct str id = {0};
-    for (const char *c = created; *c && *c != '.'; c++)
-        if (*c != '-' && *c != ':')
-            str_putc(&id, *c);
-    str_printf(&id, "-%016llx", (unsigned long long)random_u64());
-    return str_take(&id);
+    }
+    sender->letters_wait = sender->shelf.storage; /* of earlier runs */
 }
 
 struct callback *callback_prepare(struct callback_sender *sender, const struct callback_post *post)
@@ -202,14 +232,15 @@ struct callback *callback_prepare(struct callback_sender *sender, const struct c
     size_t bad;
     struct callback *callback = mem_alloc(sizeof(*callback));
     clock_text(callback->created);
-    callback->id = new_id(callback->created);
+    callback->id = record_id_new(callback->created);
     callback->job_id = mem_copy_string(post->job_id ? post->job_id : "");
     callback->url = mem_copy_string(post->url);
+    callback->host = callback_host_of(post->url);
     callback->is_error = post->is_error;
     if (post->body_len == 0 || post->body_len > CALLBACK_BODY_BYTES_MAX ||
         memchr(post->body, '\0', post->body_len) || !utf8_valid(post->body, post->body_len, &bad)) {
-        log_callback(sender, LOG_ERROR, "callback lost", callback,
-                     "its body is too long, or is not UTF-8");
+        sender_log(sender, LOG_ERROR, "callback lost", callback,
+                   "its body is too long, or is not UTF-8");
         callback_destroy(callback);
         return NULL;
     }
@@ -218,9 +249,8 @@ struct callback *callback_prepare(struct callback_sender *sender, const struct c
     open_spool(sender);
     struct spool *spool = sender->spool;
     pthread_mutex_unlock(&sender->lock);
-    callback->kept = spool && spool_keep(spool, callback, &err) == 0;
-    if (spool && !callback->kept)
-        log_callback(sender, LOG_WARN, "callback is not kept on disk", callback, err.message);
+    if (spool && spool_keep(spool, callback, &err) != 0)
+        sender_log(sender, LOG_WARN, "callback is not kept on disk", callback, err.message);
     return callback;
 }
 
@@ -280,7 +310,7 @@ void callback_release(struct callback_sender *sender, struct callback *callback)
     pthread_mutex_unlock(&sender->lock);
     if (!queued)
         bury(sender, callback,
-             room ? "no thread could be started" : "too many callbacks wait already");
+             room ? "no thread could be started" : "too many callbacks wait already", false);
 }
 
 void callback_post(struct callback_sender *sender, const struct callback_post *post)
@@ -299,6 +329,7 @@ struct callback_sender *callback_sender_create(const struct callback_options *op
 {
     struct callback_sender *sender = mem_alloc(sizeof(*sender));
     sender->options = *options;
+    sender->shelf = shelf_of(options->manifest, options->storage);
     sync_mutex_init(&sender->lock);
     sync_cond_init(&sender->changed);
     if (options->manifest->url || options->manifest->error_url)
@@ -333,17 +364,26 @@ static void flush(struct callback_sender *sender, int64_t deadline,
 size_t callback_sender_destroy(struct callback_sender *sender, int64_t deadline,
                                const volatile sig_atomic_t *stop)
 {
+    static const char why[] = "the process ended before it was taken";
     size_t left = 0;
     if (!sender)
         return 0;
-    flush(sender, deadline, stop);
+    int64_t now = clock_now(), store_ns = (int64_t)(CALLBACK_STORE_S * (double)CLOCK_S);
+    if (store_ns > (deadline - now) / 2)
+        store_ns = (deadline - now) / 2;
+    if (!sender->shelf.storage || store_ns < 0)
+        store_ns = 0;
+    flush(sender, deadline - store_ns, stop);
     for (size_t i = 0; i < sender->thread_count; i++)
         pthread_join(sender->threads[i], NULL);
+    for (struct callback *callback = sender->list; callback; callback = callback->next)
+        left++;
+    if (store_ns > 0)
+        sender_store_rest(sender, clock_now() + store_ns, why);
     while (sender->list) {
         struct callback *callback = sender->list;
         sender->list = callback->next;
-        bury(sender, callback, "the process ended before it was sent");
-        left++;
+        bury(sender, callback, why, false);
     }
     spool_close(sender->spool);
     pthread_cond_destroy(&sender->changed);

@@ -1,7 +1,6 @@
 /* Callbacks on disk. DIR/ID.json is a dead letter. What is under way lies in DIR/.sending-XXXX/,
- * whose file `lock` its process holds for as long as it lives; whoever finds such a folder with a
- * free lock moves what is in it to DIR. So every callback is in exactly one place, and moves by
- * rename. Knows no network.
+ * the folder of one process (own_dir); whoever finds such a folder of a dead one moves what is in
+ * it to DIR. So every callback is in exactly one place, and moves by rename. Knows no network.
  */
 #include "callback/callback_private.h"
 
@@ -11,32 +10,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define OWN_PREFIX ".sending-"
-#define LOCK_NAME "lock"
 #define ENDING ".json"
-#define RECORD_BYTES_MAX (8u << 20) /* a body, with every character of it escaped */
-#define RECORDS_MAX 1000000
-#define FOLDER_TRIES_MAX 100
+#define COUNT_AGAIN_AFTER 1000 /* letters of ours; others bury there too */
 
 struct spool {
-    char *dir, *own; /* own: the private folder */
-    int lock_fd;
+    char *dir;
+    size_t letters_max;
+    int64_t keep_free_mb;
+    pthread_mutex_t lock;
+    /* guarded by lock */
+    struct own_dir own;
+    size_t count, buried; /* letters when they were last counted, and ours since then */
 };
-
-static bool is_id(const char *text)
-{
-    size_t len = strlen(text);
-    return len > 0 && len <= CALLBACK_ID_SIZE_MAX && text[0] != '.' &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
-}
 
 static char *path_in(const char *dir, const char *id, const char *ending)
 {
     return str_format("%s/%s%s", dir, id, ending);
+}
+
+static char *letter_path(const struct spool *spool, const char *id)
+{
+    return path_in(spool->dir, id, ENDING);
+}
+
+static char *own_path(struct spool *spool, const char *id, const char *ending)
+{
+    pthread_mutex_lock(&spool->lock);
+    char *path = path_in(spool->own.path, id, ending);
+    pthread_mutex_unlock(&spool->lock);
+    return path;
 }
 
 static int fail(struct err *err, const char *path, const char *what)
@@ -46,209 +52,147 @@ static int fail(struct err *err, const char *path, const char *what)
 
 /* --- Records ---------------------------------------------------------------------------------- */
 
-static void put_text(struct str *out, const char *key, const char *text)
+int spool_read(const char *dir, const char *id, struct callback **callback, struct err *err)
 {
-    str_printf(out, ",\"%s\":", key);
-    json_write_string(out, text, strlen(text));
-}
-
-static void record_write(const struct callback *callback, struct str *out)
-{
-    str_puts(out, "{\"version\":1");
-    put_text(out, "id", callback->id);
-    put_text(out, "job_id", callback->job_id);
-    put_text(out, "kind", callback->is_error ? "error" : "success");
-    put_text(out, "url", callback->url);
-    put_text(out, "created", callback->created);
-    str_printf(out, ",\"attempts\":%lld", (long long)callback->attempts);
-    if (callback->last_error)
-        put_text(out, "last_error", callback->last_error);
-    str_puts(out, ",\"body\":");
-    json_write_string(out, str_text(&callback->body), callback->body.len);
-    str_puts(out, "}\n");
-}
-
-static const char *text_of(const cJSON *json, const char *key)
-{
-    const cJSON *value = json_get(json, key);
-    return cJSON_IsString(value) ? value->valuestring : NULL;
-}
-
-static struct callback *record_read(const cJSON *json, const char *id)
-{
-    int64_t version = 0, attempts = 0;
-    const char *job_id = text_of(json, "job_id"), *url = text_of(json, "url"),
-               *kind = text_of(json, "kind"), *body = text_of(json, "body"),
-               *created = text_of(json, "created"), *last_error = text_of(json, "last_error");
-    const cJSON *count = json_get(json, "attempts"), *number = json_get(json, "version");
-    if (!job_id || !url || !kind || !body || !created || !count || !number ||
-        !json_int64(number, &version) || version != 1 || !json_int64(count, &attempts) ||
-        !manifest_callback_url_valid(url))
-        return NULL;
-    struct callback *callback = mem_alloc(sizeof(*callback));
-    callback->id = mem_copy_string(id);
-    callback->job_id = mem_copy_string(job_id);
-    callback->url = mem_copy_string(url);
-    str_puts(&callback->body, body);
-    callback->is_error = strcmp(kind, "error") == 0;
-    snprintf(callback->created, sizeof(callback->created), "%s", created);
-    callback->attempts = attempts;
-    callback->last_error = mem_copy_string(last_error);
-    callback->kept = true;
-    return callback;
-}
-
-int spool_read(const char *path, struct callback **callback, struct err *err)
-{
-    const struct json_limits limits = {RECORD_BYTES_MAX, 100, 4};
     struct str text = {0};
-    cJSON *json = NULL;
-    const char *name = fs_name_of(path);
-    char *id = mem_copy_text(name, strlen(name) - strlen(ENDING));
+    char *path = path_in(dir, id, ENDING);
     *callback = NULL;
     int result = fs_read_file(path, RECORD_BYTES_MAX, &text, err);
-    if (result == 0) {
-        json = json_parse(str_text(&text), text.len, &limits, err);
-        *callback = cJSON_IsObject(json) ? record_read(json, id) : NULL;
-        if (!json)
-            err_prefix(err, "%s", path);
-        else if (!*callback)
-            err_set(err, ERR_INVALID, NULL, "%s: is no record of a callback", path);
-        result = *callback ? 0 : ERR_INVALID;
-    }
-    cJSON_Delete(json);
+    if (result == 0)
+        result = record_read(&text, id, path, callback, err);
+    if (result == 0)
+        (*callback)->kept = true;
     str_finish(&text);
-    free(id);
+    free(path);
     return result;
 }
 
-/* Under another name in our folder first. */
-static int record_place(const struct spool *spool, const struct callback *callback,
-                        const char *path, struct err *err)
+static int write_new(const char *path, const struct str *text, struct err *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int result = fd >= 0 && fs_write_all(fd, text->data, text->len) == 0 ? 0 : -1;
+    if (result != 0)
+        fail(err, path, "written");
+    if (fd >= 0 && close(fd) != 0 && result == 0)
+        result = fail(err, path, "written");
+    return result == 0 ? 0 : ERR_STORAGE;
+}
+
+/* Somebody swept our folder away, as cleaners of temporary files do. */
+static bool make_own_again(struct spool *spool, const char *path)
+{
+    struct err ignored = {0};
+    pthread_mutex_lock(&spool->lock);
+    bool is_ours = strncmp(path, spool->own.path, strlen(spool->own.path)) == 0;
+    if (is_ours && access(spool->own.path, F_OK) != 0 && errno == ENOENT &&
+        fs_make_dirs(spool->dir, 0700, &ignored) == 0) {
+        struct own_dir fresh;
+        if (own_dir_make(spool->dir, OWN_PREFIX, &fresh, &ignored) == 0) {
+            own_dir_leave(&spool->own);
+            spool->own = fresh;
+        }
+    }
+    bool is_there = access(spool->own.path, F_OK) == 0;
+    pthread_mutex_unlock(&spool->lock);
+    return is_there;
+}
+
+/* Writes it under another name in our folder first. `is_letter`: into the directory, else into our
+ * folder. */
+static int record_place(struct spool *spool, const struct callback *callback, bool is_letter,
+                        struct err *err)
 {
     struct str text = {0};
-    char *temp = path_in(spool->own, callback->id, ".part");
+    char *temp = own_path(spool, callback->id, ".part");
     record_write(callback, &text);
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int result = fd >= 0 && fs_write_all(fd, text.data, text.len) == 0 ? 0 : -1;
-    if (result != 0)
-        fail(err, temp, "written");
-    if (fd >= 0 && close(fd) != 0 && result == 0)
-        result = fail(err, temp, "written");
+    int result = fs_check_room(spool->dir, text.len, spool->keep_free_mb, NULL, err);
+    if (result == 0 && (result = write_new(temp, &text, err)) != 0 && make_own_again(spool, temp)) {
+        free(temp);
+        temp = own_path(spool, callback->id, ".part");
+        result = write_new(temp, &text, err);
+    }
+    char *path =
+        is_letter ? letter_path(spool, callback->id) : own_path(spool, callback->id, ENDING);
     if (result == 0 && rename(temp, path) != 0)
         result = fail(err, path, "written");
     if (result != 0)
         unlink(temp);
+    free(path);
     free(temp);
     str_finish(&text);
-    return result == 0 ? 0 : ERR_STORAGE;
+    return result;
 }
 
 /* --- Folders of processes --------------------------------------------------------------------- */
 
-/* Moves every record of a dead process's folder. */
-static size_t folder_empty(const char *dir, const char *own)
+struct adoption {
+    const char *dir;
+    size_t moved;
+};
+
+static bool has_ending(const char *name)
 {
-    size_t moved = 0, left = 0;
+    size_t len = strlen(name);
+    return len > strlen(ENDING) && strcmp(name + len - strlen(ENDING), ENDING) == 0;
+}
+
+/* Moves every record of a folder that nobody uses, and removes the folder. */
+static void folder_empty(const char *own, void *arg)
+{
+    struct adoption *adoption = arg;
+    struct err ignored = {0};
+    size_t left = 0;
     DIR *folder = opendir(own);
     const struct dirent *entry;
     while (folder && (entry = readdir(folder))) {
-        size_t len = strlen(entry->d_name);
-        if (len <= strlen(ENDING) || strcmp(entry->d_name + len - strlen(ENDING), ENDING) != 0)
+        if (!has_ending(entry->d_name))
             continue;
-        char *from = fs_join(own, entry->d_name), *to = fs_join(dir, entry->d_name);
+        char *from = fs_join(own, entry->d_name), *to = fs_join(adoption->dir, entry->d_name);
         if (rename(from, to) == 0)
-            moved++;
+            adoption->moved++;
         else
             left++;
         free(from);
         free(to);
     }
+    if (folder && left == 0)
+        tree_remove(own, &ignored); /* else the next process tries again */
     if (folder)
         closedir(folder);
-    if (left == 0)
-        fs_remove_flat_dir(own);
-    return moved;
 }
 
-/* Its lock is free or was never made: its process is gone, or about to lock it and then finds that
- * it is away. */
-static size_t folder_adopt(const char *dir, const char *name)
+size_t spool_adopt(const char *dir)
 {
-    char *own = fs_join(dir, name), *lock = fs_join(own, LOCK_NAME);
-    size_t moved = 0;
-    int fd = open(lock, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        rmdir(own); /* fails unless it is empty */
-    else if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        moved = folder_empty(dir, own);
-    if (fd >= 0)
-        close(fd);
-    free(lock);
-    free(own);
-    return moved;
+    struct adoption adoption = {dir, 0};
+    own_dir_each_dead(dir, OWN_PREFIX, folder_empty, &adoption);
+    return adoption.moved;
 }
 
-size_t spool_adopt(const char *path)
-{
-    size_t moved = 0;
-    DIR *dir = opendir(path);
-    const struct dirent *entry;
-    while (dir && (entry = readdir(dir)))
-        if (strncmp(entry->d_name, OWN_PREFIX, strlen(OWN_PREFIX)) == 0)
-            moved += folder_adopt(path, entry->d_name);
-    if (dir)
-        closedir(dir);
-    return moved;
-}
-
-/* 1; 0 when another process took the folder for a dead one's before its lock was held; -1 with
- * errno. */
-static int folder_lock(struct spool *spool)
-{
-    struct stat ours, named;
-    char *lock = fs_join(spool->own, LOCK_NAME);
-    int result = -1;
-    if (mkdir(spool->own, 0700) == 0) {
-        spool->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (spool->lock_fd < 0)
-            result = errno == ENOENT ? 0 : -1;
-        else if (flock(spool->lock_fd, LOCK_EX | LOCK_NB) != 0)
-            result = errno == EWOULDBLOCK ? 0 : -1;
-        else
-            result = fstat(spool->lock_fd, &ours) == 0 && stat(lock, &named) == 0 &&
-                     ours.st_ino == named.st_ino;
-    }
-    free(lock);
-    return result;
-}
-
-int spool_open(const char *dir, struct spool **out, size_t *adopted, struct err *err)
+int spool_open(const struct callback_options *options, struct spool **out, size_t *adopted,
+               struct err *err)
 {
     struct spool *spool = mem_alloc(sizeof(*spool));
-    int state = 0, result = fs_make_dirs(dir, 0700, err);
+    const char *dir = options->manifest->letters_dir;
+    struct found_list letters = {0};
+    *out = NULL;
+    *adopted = 0;
     spool->dir = mem_copy_string(dir);
-    spool->lock_fd = -1;
-    *adopted = result == 0 ? spool_adopt(dir) : 0;
-    for (int i = 0; i < FOLDER_TRIES_MAX && result == 0 && state == 0; i++) {
-        if (spool->lock_fd >= 0)
-            close(spool->lock_fd);
-        spool->lock_fd = -1;
-        free(spool->own);
-        spool->own = str_format("%s/" OWN_PREFIX "%016llx", dir, (unsigned long long)random_u64());
-        state = folder_lock(spool);
-    }
-    if (result == 0 && state != 1) {
-        result = fail(err, spool->own, "made and locked");
-        fs_remove_flat_dir(spool->own);
-        free(spool->own);
-        spool->own = NULL;
-    }
-    if (result != 0) {
+    spool->letters_max = options->letters_max ? options->letters_max : CALLBACK_LETTERS_MAX;
+    spool->keep_free_mb = options->min_free_mb / 2;
+    sync_mutex_init(&spool->lock);
+    int result = fs_make_dirs(dir, 0700, err);
+    if (result == 0)
+        *adopted = spool_adopt(dir);
+    if (result == 0)
+        result = own_dir_make(dir, OWN_PREFIX, &spool->own, err);
+    if (result == 0)
+        result = spool_find(dir, &letters, err);
+    spool->count = letters.count;
+    found_list_finish(&letters);
+    if (result == 0)
+        *out = spool;
+    else
         spool_close(spool);
-        spool = NULL;
-    }
-    *out = spool;
     return result;
 }
 
@@ -256,44 +200,81 @@ void spool_close(struct spool *spool)
 {
     if (!spool)
         return;
-    if (spool->own)
-        folder_empty(spool->dir, spool->own);
-    if (spool->lock_fd >= 0)
-        close(spool->lock_fd);
-    free(spool->own);
+    struct adoption rest = {spool->dir, 0};
+    if (spool->own.path)
+        folder_empty(spool->own.path, &rest);
+    own_dir_leave(&spool->own); /* with what could not be moved */
+    pthread_mutex_destroy(&spool->lock);
     free(spool->dir);
     free(spool);
 }
 
 /* --- Callbacks -------------------------------------------------------------------------------- */
 
-int spool_keep(struct spool *spool, const struct callback *callback, struct err *err)
+int spool_keep(struct spool *spool, struct callback *callback, struct err *err)
 {
-    char *path = path_in(spool->own, callback->id, ENDING);
-    int result = record_place(spool, callback, path, err);
-    free(path);
+    int result = record_place(spool, callback, false, err);
+    callback->kept = result == 0;
     return result;
 }
 
 void spool_drop(struct spool *spool, const struct callback *callback)
 {
-    char *path = path_in(spool->own, callback->id, ENDING);
-    char *letter = path_in(spool->dir, callback->id, ENDING);
+    char *path = own_path(spool, callback->id, ENDING);
+    char *letter = letter_path(spool, callback->id);
     if (unlink(path) != 0)
         unlink(letter); /* a process that cannot see our lock took it for a dead one's */
     free(letter);
     free(path);
 }
 
-int spool_bury(struct spool *spool, const struct callback *callback, struct err *err)
+/* Removes the oldest letters when there are too many: a tenth at a time, so that not every new one
+ * counts all others. */
+static size_t remove_oldest(struct spool *spool, struct found_list *letters)
 {
-    char *path = path_in(spool->own, callback->id, ENDING);
-    char *letter = path_in(spool->dir, callback->id, ENDING);
-    int result = record_place(spool, callback, letter, err);
+    size_t removed = 0, excess = 0;
+    found_list_sort(letters);
+    if (letters->count > spool->letters_max)
+        excess = letters->count - spool->letters_max + spool->letters_max / 10;
+    for (size_t i = 0; i < letters->count && removed < excess; i++) {
+        if (record_id_time(letters->items[i].id) < 0)
+            continue; /* somebody put it there */
+        char *path = letter_path(spool, letters->items[i].id);
+        removed += unlink(path) == 0;
+        free(path);
+    }
+    return removed;
+}
+
+static size_t make_room(struct spool *spool)
+{
+    struct found_list letters = {0};
+    struct err ignored = {0};
+    size_t removed = 0;
+    pthread_mutex_lock(&spool->lock);
+    bool is_time =
+        ++spool->buried >= COUNT_AGAIN_AFTER || spool->count + spool->buried > spool->letters_max;
+    if (is_time && spool_find(spool->dir, &letters, &ignored) == 0) {
+        removed = remove_oldest(spool, &letters);
+        spool->count = letters.count - removed;
+        spool->buried = 0;
+    }
+    pthread_mutex_unlock(&spool->lock);
+    found_list_finish(&letters);
+    return removed;
+}
+
+int spool_bury(struct spool *spool, const struct callback *callback, size_t *dropped,
+               struct err *err)
+{
+    char *path = own_path(spool, callback->id, ENDING);
+    char *letter = letter_path(spool, callback->id);
+    int result = record_place(spool, callback, true, err);
     if (result == 0)
         unlink(path);
-    else if (callback->kept && rename(path, letter) == 0)
+    else if (callback->kept && (rename(path, letter) == 0 || access(letter, F_OK) == 0))
         result = 0; /* as it was, without what went wrong */
+    *dropped = result == 0 ? make_room(spool) : 0;
     free(letter);
     free(path);
     return result;
@@ -301,57 +282,54 @@ int spool_bury(struct spool *spool, const struct callback *callback, struct err 
 
 int spool_claim(struct spool *spool, const char *id, struct callback **callback, struct err *err)
 {
-    if (!is_id(id))
+    *callback = NULL;
+    if (!record_id_valid(id))
         return err_set(err, ERR_INVALID, "id", "expected the id of a dead letter, got \"%.60s\"",
                        id);
-    char *letter = path_in(spool->dir, id, ENDING), *path = path_in(spool->own, id, ENDING);
+    char *letter = letter_path(spool, id), *path = own_path(spool, id, ENDING);
+    char *own = fs_dir_of(path);
     int result = 0;
     if (rename(letter, path) != 0)
         result = errno == ENOENT ? err_set(err, ERR_INVALID, "id",
                                            "there is no dead letter \"%s\" in %s", id, spool->dir)
                                  : fail(err, letter, "taken");
-    else if ((result = spool_read(path, callback, err)) != 0 && rename(path, letter) != 0)
+    else if ((result = spool_read(own, id, callback, err)) != 0 && rename(path, letter) != 0)
         fail(err, path, "put back");
+    free(own);
     free(path);
     free(letter);
     return result;
 }
 
-static int compare(const void *a, const void *b)
+void spool_return(struct spool *spool, const struct callback *callback)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    char *letter = letter_path(spool, callback->id);
+    char *path = own_path(spool, callback->id, ENDING);
+    rename(path, letter); /* else spool_close or the next process does */
+    free(path);
+    free(letter);
 }
 
-int spool_ids(const char *path, struct text_list *ids, struct err *err)
+int spool_find(const char *dir, struct found_list *list, struct err *err)
 {
     const struct dirent *entry;
-    DIR *dir = opendir(path);
-    if (!dir)
-        return errno == ENOENT ? 0 : fail(err, path, "read");
-    while ((entry = readdir(dir)) && ids->count < RECORDS_MAX) {
-        size_t len = strlen(entry->d_name);
-        if (len <= strlen(ENDING) || strcmp(entry->d_name + len - strlen(ENDING), ENDING) != 0)
+    struct stat info;
+    DIR *folder = opendir(dir);
+    if (!folder)
+        return errno == ENOENT ? 0 : fail(err, dir, "read");
+    while ((entry = readdir(folder)) && list->count < RECORDS_MAX) {
+        bool is_file = entry->d_type == DT_REG && !list->with_sizes;
+        info.st_size = 0;
+        if (!has_ending(entry->d_name) ||
+            (!is_file && (fstatat(dirfd(folder), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+                          !S_ISREG(info.st_mode))))
             continue;
-        char *id = mem_copy_text(entry->d_name, len - strlen(ENDING));
-        if (is_id(id))
-            text_list_add(ids, id);
+        char *id = mem_copy_text(entry->d_name, strlen(entry->d_name) - strlen(ENDING));
+        if (record_id_valid(id))
+            found_list_add(list, id, (uint64_t)info.st_size, false);
         else
             free(id);
     }
-    closedir(dir);
-    if (ids->count)
-        qsort(ids->items, ids->count, sizeof(*ids->items), compare);
+    closedir(folder);
     return 0;
-}
-
-void callback_destroy(struct callback *callback)
-{
-    if (!callback)
-        return;
-    free(callback->id);
-    free(callback->job_id);
-    free(callback->url);
-    free(callback->last_error);
-    str_finish(&callback->body);
-    free(callback);
 }

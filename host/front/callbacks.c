@@ -44,6 +44,7 @@ static void list_letter(const struct callback_letter *letter, void *arg)
         put_text(out, "url", letter->url);
         put_text(out, "created", letter->created);
         put_text(out, "last_error", letter->last_error);
+        put_text(out, "place", letter->is_stored ? "storage" : "disk");
         str_putc(out, '}');
     } else {
         str_printf(out, "%s  %-7s job %s, %lld attempt%s, %s\n    %s\n", letter->id,
@@ -62,7 +63,7 @@ static void list_wrong(const struct err *err, void *arg)
     app_complain(err);
 }
 
-static int list(const struct callbacks_arguments *arguments, const char *dir)
+static int list(const struct callbacks_arguments *arguments, const struct callback_options *options)
 {
     struct str out = {0};
     struct err err = {0};
@@ -70,14 +71,16 @@ static int list(const struct callbacks_arguments *arguments, const char *dir)
     const struct callback_visitor visitor = {list_letter, list_wrong, &listing};
     int exit_code = EXIT_ALL_WELL;
     str_puts(&out, arguments->json ? "{\"callbacks\":[" : "");
-    if (callback_letters(dir, &visitor, &err) != 0) {
+    if (callback_letters(options, &visitor, &err) != 0) {
         app_complain(&err);
         exit_code = EXIT_JOBS_FAILED;
     }
     if (arguments->json)
         str_printf(&out, "],\"count\":%zu}\n", listing.count);
     else if (exit_code == EXIT_ALL_WELL && listing.count + listing.wrong == 0)
-        str_printf(&out, "No dead letters in %s\n", dir);
+        str_printf(&out, "No dead letters in %s%s%s\n", options->manifest->letters_dir,
+                   options->storage ? " and in the " : "",
+                   options->storage ? storage_name(options->storage) : "");
     exit_code = inspect_print(&out, listing.wrong ? EXIT_JOBS_FAILED : exit_code);
     str_finish(&out);
     return exit_code;
@@ -85,15 +88,21 @@ static int list(const struct callbacks_arguments *arguments, const char *dir)
 
 /* --- Replay ----------------------------------------------------------------------------------- */
 
-static void collect(const struct callback_letter *letter, void *arg)
-{
-    text_list_add(arg, mem_copy_string(letter->id));
-}
+struct tally {
+    size_t count, taken;
+};
 
-static void collect_wrong(const struct err *err, void *arg)
+static void count_letter(const char *id, const struct err *why, void *arg)
 {
-    (void)arg;
-    app_complain(err);
+    struct tally *tally = arg;
+    tally->count++;
+    if (!why) {
+        tally->taken++;
+        return;
+    }
+    struct err err = *why;
+    err_prefix(&err, "%s", id);
+    app_complain(&err);
 }
 
 static void stop_now(void *arg)
@@ -101,51 +110,30 @@ static void stop_now(void *arg)
     atomic_store((atomic_int *)arg, 1);
 }
 
-/* One after the other: what fails stays a dead letter, and the next is tried. */
-static int replay_ids(const struct callback_options *options, const struct text_list *ids,
-                      atomic_int *stop)
-{
-    struct str out = {0};
-    size_t taken = 0;
-    for (size_t i = 0; i < ids->count && !app_signal; i++) {
-        struct err err = {0};
-        if (callback_replay(options, ids->items[i], stop, &err) == 0) {
-            taken++;
-            continue;
-        }
-        err_prefix(&err, "%s", ids->items[i]);
-        app_complain(&err);
-    }
-    str_printf(&out, "%zu of %zu callbacks were taken\n", taken, ids->count);
-    int exit_code = inspect_print(&out, taken == ids->count ? EXIT_ALL_WELL : EXIT_JOBS_FAILED);
-    str_finish(&out);
-    return app_signal ? EXIT_SIGNAL + app_signal : exit_code;
-}
-
-static int replay(const struct callbacks_arguments *arguments, const struct app *app)
+static int replay(const struct callbacks_arguments *arguments,
+                  const struct callback_options *options)
 {
     struct text_list ids = {0};
+    struct str out = {0};
     struct err err = {0};
-    const struct manifest_callbacks *manifest = &app->manifest->callbacks;
-    const struct callback_visitor visitor = {collect, collect_wrong, &ids};
-    const struct callback_options options = {
-        .manifest = manifest,
-        .fetch_private = app->manifest->host.fetch_private,
-        .log = &app->log,
-    };
+    struct tally tally = {0};
     atomic_int stop = 0;
-    int exit_code = EXIT_JOBS_FAILED;
-    app_wake_on_signal(stop_now, &stop);
-    app_catch_signals();
     for (int i = 0; i < arguments->id_count; i++)
         text_list_add(&ids, mem_copy_string(arguments->ids[i]));
-    if (arguments->all && callback_letters(manifest->dead_letters, &visitor, &err) != 0)
-        app_complain(&err);
-    else
-        exit_code = replay_ids(&options, &ids, &stop);
+    const struct callback_replay replay = {arguments->all ? NULL : &ids, count_letter, &tally,
+                                           &stop};
+    app_wake_on_signal(stop_now, &stop);
+    app_catch_signals();
+    int result = callback_replay(options, &replay, &err);
     app_wake_on_signal(NULL, NULL);
+    if (result != 0)
+        app_complain(&err);
+    str_printf(&out, "%zu of %zu callbacks were taken\n", tally.taken, tally.count);
+    bool good = result == 0 && tally.taken == tally.count;
+    int exit_code = inspect_print(&out, good ? EXIT_ALL_WELL : EXIT_JOBS_FAILED);
+    str_finish(&out);
     text_list_finish(&ids);
-    return exit_code;
+    return app_signal ? EXIT_SIGNAL + app_signal : exit_code;
 }
 
 /* --- Arguments -------------------------------------------------------------------------------- */
@@ -204,21 +192,21 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     }
 }
 
-static const struct argp_option options[] = {
+static const struct argp_option argp_options[] = {
     {"all", 'a', NULL, 0, "replay: every dead letter there is", 0},
     {"json", 'j', NULL, 0, "list: print JSON", 0},
     {0},
 };
 static const struct argp_child children[] = {{&app_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
-    options,
+    argp_options,
     parse,
     "list\nreplay [ID...]",
     "List the callbacks that nobody took, or send them again.\v"
     "A callback that was tried in vain, or was not sent when its process ended, lies as a file in "
-    "callbacks.dead_letters. replay tries each once, signed anew, and removes those that were "
-    "taken. "
-    "Several processes may do so at the same time: each callback is sent by one of them.\n\n"
+    "callbacks.dead_letters, or in the storage that is named there. replay tries each once, signed "
+    "anew, and removes those that were taken. Several processes may do so at the same time: each "
+    "callback on disk is sent by one of them; one in the storage may be sent by several.\n\n"
     "Exit codes: 0 done; 1 some were not taken, or cannot be read; 2 wrong use or manifest.\n\n"
     "Examples:\n"
     "  voxhost callbacks list --manifest voxhost.yaml\n"
@@ -231,13 +219,19 @@ static const struct argp argp = {
 int verb_callbacks(int argc, char **argv)
 {
     struct callbacks_arguments arguments = {0};
+    struct callback_options options;
+    struct err err = {0};
     struct app app;
     app_parse(&argp, "callbacks", argc, argv, &arguments);
     int exit_code = app_open(&app, &arguments.common);
     if (exit_code != 0)
         return exit_code;
-    exit_code = arguments.action == ACTION_LIST
-                    ? list(&arguments, app.manifest->callbacks.dead_letters)
-                    : replay(&arguments, &app);
+    if (app_callback_options(&app, &options, &err) != 0) {
+        app_complain(&err);
+        exit_code = EXIT_JOBS_FAILED;
+    } else {
+        exit_code = arguments.action == ACTION_LIST ? list(&arguments, &options)
+                                                    : replay(&arguments, &options);
+    }
     return app_close(&app, exit_code);
 }

@@ -64,7 +64,7 @@ class Receiver:
             self.wrong.append(what)
 
     def verify(self, request):
-        """As a receiver does: its own path, the headers and the raw body."""
+        """FM-61. As a receiver does: its own path, the headers and the raw body."""
         signature, timestamp = request["headers"].get(self.signature_name), request["headers"].get(self.timestamp_name)
         if self.secret is None:
             if signature or timestamp:

@@ -1,6 +1,7 @@
 """Callbacks through batch and worker against a receiver that verifies signatures and fails on purpose: the documented bodies, what
 is tried again and what is not, dead letters and their replay, and that a process killed at any moment loses none."""
 
+import base64
 import io
 import json
 import math
@@ -227,11 +228,12 @@ class Trouble(CallbackCase):
     def test_urls_of_jobs_lead_to_public_addresses_only(self):
         receiver = self.receiver()
         receiver.scripts["/api/tts/callback"] = [(307, {"Location": receiver.url.replace("127.0.0.1", "localhost") + "/in"})]
+        odd = ["[::1]", "[::ffff:127.0.0.1]", "0x7f000001", "2130706433", "127.1", "localhost"]
         self.batch(self.with_callbacks(receiver, private=False), self.jobs(
             self.job("theirs", callback_url=receiver.url + "/x"), self.job("meta", callback_url="http://169.254.169.254/x"),
-            self.job("ours")))
+            *(self.job(f"odd{i}", callback_url=f"http://{host}:1/x") for i, host in enumerate(odd)), self.job("ours")))
         dead = {record["job_id"]: record["last_error"] for record in self.dead()}
-        self.assertEqual(set(dead), {"theirs", "meta", "ours"})
+        self.assertEqual(set(dead), {"theirs", "meta", "ours", *(f"odd{i}" for i in range(len(odd)))})
         for why in dead.values():
             self.assertIn("not a public one", why)
         self.assertEqual([request["path"] for request in receiver.requests], ["/api/tts/callback"])
@@ -306,7 +308,9 @@ class Letters(CallbackCase):
         done = run("callbacks", "list", "-m", manifest)
         self.assert_exit(done, 1)
         self.assertIn(str(path), done.stderr)
-        self.assert_exit(run("callbacks", "replay", "--all", "-m", manifest), 0)
+        done = run("callbacks", "replay", "--all", "-m", manifest)
+        self.assert_exit(done, 1)
+        self.assertIn("0 of 1", done.stdout)
         self.assertTrue(path.exists())
 
 
@@ -329,6 +333,27 @@ class Ends(CallbackCase):
         self.assertEqual(process.wait(TIMEOUT_S), 128 + signal.SIGTERM)
         done = {result["id"] for result in self.results() if result["status"] == "ok"}
         self.assertEqual({record["job_id"] for record in self.dead()}, done)
+
+    def test_two_processes_on_one_folder_lose_nothing_when_one_is_killed(self):
+        receiver = self.receiver()
+        receiver.scripts["/api/tts/callback"] = [200, "slow", (500, NOW), 404, "hang", 200]
+        manifest = self.with_callbacks(receiver, host={"drain_s": 1})
+        processes = []
+        for name in ("a", "b"):
+            jobs = self.jobs(*(self.job(f"{name}{i}", options={"duration_ms": 10, "sleep_ms": 3}) for i in range(300)),
+                             name=f"{name}.jsonl")
+            processes.append(subprocess.Popen([VOXHOST, "batch", "-m", manifest, "-j", jobs, "-o", self.dir / name],
+                                              env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        receiver.wait(10)
+        processes[0].kill()
+        processes[0].wait()
+        self.assertEqual(processes[1].wait(TIMEOUT_S), 0)
+        done = set()
+        for name, last in (("a", -1), ("b", None)):
+            lines = (self.dir / name / "results.jsonl").read_text(encoding="utf-8").splitlines()
+            done |= {json.loads(line)["id"] for line in lines[:last]}
+        self.assertLessEqual(done, self.reported(receiver))
+        self.assertEqual(sum(name.startswith("b") for name in done), 300)
 
     def test_kill_loses_nothing_that_was_done(self):
         for _ in range(5):
@@ -358,7 +383,8 @@ class Workers(CallbackCase):
                 plane, env={**server.environment(), "MINSTRALY_API_SHARED_SECRET": SECRET}, host={"fetch_private": True},
                 callbacks={"dead_letters": str(self.letters)})
             job = tone(**QUICK)
-            job["input"].update(callback_url=receiver.url + "/api/tts/callback", user_id="u1")
+            job["input"].update(metadata={"callback_url": receiver.url + "/api/tts/callback?token=sesame", "genre": "x"},
+                                user_id="u1")
             answer = plane.wait(plane.submit(job), TIMEOUT_S).final["output"]
             receiver.wait(2)
             with urllib.request.urlopen(receiver.requests[1]["json"]["audio_url"], timeout=TIMEOUT_S) as audio:
@@ -366,6 +392,8 @@ class Workers(CallbackCase):
             self.assertIn("base64", answer["audio"])
             name, = server.objects
             self.assertEqual(receiver.requests[1]["json"]["r2_path"], name)
+            self.assertIn("genre", str(server.objects[name].metadata))
+            self.assertNotIn("sesame", str(server.objects[name].metadata))
             job = tone(**QUICK)
             job["input"].update(callback_url=receiver.url + "/api/tts/callback", speed="fast", story_id="s1")
             self.assertIn("error", plane.wait(plane.submit(job), TIMEOUT_S).final)
@@ -393,3 +421,184 @@ class Workers(CallbackCase):
         self.assert_exit(done, 0)
         self.assertEqual(json.loads(done.stdout)["output"]["status"], "ok")
         self.assertEqual([request["json"]["job_id"] for request in receiver.requests], ["a"])
+
+    def test_metadata_around_the_input_are_those_of_the_job(self):
+        """required-behaviour A.0 and A.11: ids and URLs are looked for there as well."""
+        receiver = self.receiver()
+        job = {"id": "p1", "input": {"text": "hello", "options": QUICK, "metadata": {"story_name": "ours"}},
+               "metadata": {"callback_url": receiver.url + "/mine", "user_id": "u1", "story_id": "s1", "story_name": "theirs"}}
+        manifest = self.with_callbacks(receiver, url=None)
+        done = run("worker", "-m", manifest, "--test_input", json.dumps(job))
+        self.assert_exit(done, 0)
+        plane = self.start_plane(hold_s=5)
+        worker = self.start_worker(plane, host={"fetch_private": True}, callbacks={"dead_letters": str(self.letters), "secret": SECRET})
+        plane.wait(plane.submit({**job, "id": "p2"}), TIMEOUT_S)
+        receiver.wait(2)
+        worker.stop()
+        worker = self.start_command({}, "--manifest", manifest, "--rp_serve_api", "--rp_api_port", "0")
+        port = int(worker.wait_log(event="serving")["port"])
+        asked = urllib.request.Request(f"http://localhost:{port}/runsync", json.dumps(job).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked, timeout=TIMEOUT_S) as answer:
+            self.assertEqual(json.loads(answer.read())["status"], "COMPLETED")
+        receiver.wait(3)
+        worker.stop()
+        for request in receiver.requests:
+            self.assertEqual((request["path"], request["json"]["user_id"], request["json"]["story_id"]), ("/mine", "u1", "s1"))
+            self.assertEqual(request["json"]["metadata"]["story_name"], "ours")
+
+
+    def test_a_new_voice_is_reported_with_the_places_of_its_objects(self):
+        """C.4, the column of voices; A.12."""
+        receiver = self.receiver()
+        job = {"id": "p1", "input": {
+            "op": "voice_create", "voice_id": "anna", "name": "Anna", "text": "hello", "options": QUICK,
+            "audio": base64.b64encode(recording()).decode(), "metadata": {"callback_url": receiver.url + "/mine?token=sesame"}}}
+        with S3Server() as server:
+            done = run("worker", "-m", self.with_callbacks(receiver, url=None), "--test_input", json.dumps(job), env=server.environment())
+            self.assert_exit(done, 0)
+            told, = (request["json"] for request in receiver.requests)
+            self.assertEqual((told["status"], told["voice_id"], told["voice_name"]), ("success", "anna", "Anna"))
+            for name in ("profile_path", "sample_path", "recorded_path", "r2_profile_path", "r2_sample_path"):
+                self.assertIn(told[name], server.objects, name)
+            self.assertNotIn("sesame", str([item.metadata for item in server.objects.values()]))
+
+
+class Storage(CallbackCase):
+    """G.8 146: dead letters in the bucket."""
+
+    def setUp(self):
+        super().setUp()
+        self.letters = self.dir / "failed_callbacks"
+        self.server = S3Server()
+        self.server.__enter__()
+        self.addCleanup(self.server.__exit__, None, None, None)
+
+    def manifest_for(self, receiver, prefix="lost/calls", **options):
+        return self.with_callbacks(receiver, dead_letters="storage:" + prefix, **options)
+
+    def bury(self, receiver, count, **options):
+        receiver.scripts["/api/tts/callback"] = [404]
+        done = self.batch(self.manifest_for(receiver, **options), self.jobs(*(self.job(f"j{i}") for i in range(count))),
+                          env=self.server.environment())
+        self.assert_exit(done, 0)
+        return done
+
+    def objects(self):
+        """Key and record of each dead letter in the bucket, oldest first."""
+        return [(key, json.loads(self.server.objects[key].body)) for key in sorted(self.server.objects) if "lost/calls/" in key]
+
+    def callbacks(self, *arguments, code=0):
+        done = run("callbacks", *arguments, "-m", self.dir / "manifest.yaml", env=self.server.environment())
+        self.assert_exit(done, code)
+        return done
+
+    def test_they_move_there_and_come_back_by_replay(self):
+        receiver = self.receiver()
+        done = self.bury(receiver, 3)
+        found = self.objects()
+        self.assertEqual({record["job_id"] for _, record in found}, {"j0", "j1", "j2"})
+        for key, record in found:
+            self.assertRegex(key, r"lost/calls/\d{4}-\d\d-\d\d/\d{8}T\d{6}-[0-9a-f]{16}\.json$")
+            self.assertEqual(record["last_error"].split(": ")[1], "answered with status 404")
+        self.assertEqual(list(self.letters.glob("**/*.json")), [])
+        self.assertNotIn(SECRET, done.stderr)
+        listed = json.loads(self.callbacks("list", "--json").stdout)["callbacks"]
+        self.assertEqual([(letter["job_id"], letter["place"]) for letter in listed],
+                         [(record["job_id"], "storage") for _, record in found])
+        self.callbacks("replay", listed[0]["id"], code=1)
+        self.assertEqual(self.objects()[0][1]["attempts"], 2)
+        receiver.scripts.clear()
+        receiver.requests.clear()
+        self.callbacks("replay", listed[1]["id"])
+        self.assertEqual([request["body"].decode() for request in receiver.requests], [found[1][1]["body"]])
+        self.callbacks("replay", listed[1]["id"], code=1)
+        self.assertIn("2 of 2", self.callbacks("replay", "--all").stdout)
+        self.assertEqual(self.objects(), [])
+        self.assertIn("No dead letters", self.callbacks("list").stdout)
+
+    def test_without_the_storage_they_stay_on_disk_and_both_are_seen(self):
+        receiver = self.receiver()
+        self.bury(receiver, 1)
+        environment_of_nobody = {**self.server.environment(), "BUCKET_SECRET_ACCESS_KEY": "wrong"}
+        self.assert_exit(self.batch(self.manifest_for(receiver), self.jobs(self.job("a"), self.job("b")), out="out2",
+                                    env=environment_of_nobody), 0)
+        self.assertEqual(len(list(self.letters.glob("*.json"))), 2)
+        places = [letter["place"] for letter in json.loads(self.callbacks("list", "--json").stdout)["callbacks"]]
+        self.assertEqual(sorted(places), ["disk", "disk", "storage"])
+        done = run("callbacks", "list", "--json", "-m", self.dir / "manifest.yaml", env=environment_of_nobody)
+        self.assert_exit(done, 1)
+        self.assertEqual(len(json.loads(done.stdout)["callbacks"]), 2)
+        receiver.scripts.clear()
+        self.assertIn("3 of 3", self.callbacks("replay", "--all").stdout)
+        self.assertEqual(self.objects(), [])
+
+    def test_a_worker_that_stops_moves_what_is_pending_within_its_deadline(self):
+        receiver = self.receiver()
+        receiver.scripts["/x"] = ["hang"]
+        receiver.scripts["/y"] = [500]
+        plane = self.start_plane(hold_s=5)
+        worker = self.start_worker(
+            plane, env=self.server.environment(), host={"fetch_private": True, "drain_s": 5},
+            callbacks={"dead_letters": "storage:lost/calls", "url": receiver.url + "/x", "secret": SECRET})
+        for path in ("/x", "/y"):
+            for _ in range(6):
+                job = tone(**QUICK)
+                job["input"]["callback_url"] = receiver.url + path
+                self.assertEqual(plane.wait(plane.submit(job), TIMEOUT_S).final["output"]["status"], "ok")
+        receiver.wait(2)
+        worker.stop()
+        self.assertEqual(len(self.objects()), 12)
+        self.assertEqual(list(self.letters.glob("**/*.json")), [])
+
+    def test_kill_loses_nothing(self):
+        receiver = self.receiver()
+        receiver.scripts["/api/tts/callback"] = [404]
+        jobs = self.jobs(*(self.job(f"j{i}", options={"duration_ms": 10, "sleep_ms": 2}) for i in range(500)))
+        process = subprocess.Popen([VOXHOST, "batch", "-m", self.manifest_for(receiver), "-j", jobs, "-o", self.dir / "out"],
+                                   env=environment(**self.server.environment()), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        receiver.wait(5)
+        time.sleep(random.uniform(0, 0.5))
+        process.kill()
+        process.wait()
+        lines = (self.dir / "out" / "results.jsonl").read_text(encoding="utf-8").splitlines()
+        done = {json.loads(line)["id"] for line in lines[:-1]}
+        found = {letter["job_id"] for letter in json.loads(self.callbacks("list", "--json").stdout)["callbacks"]}
+        self.assertLessEqual(done, found)
+
+    def test_replays_that_are_killed_or_run_at_once_lose_nothing(self):
+        receiver = self.receiver()
+        self.bury(receiver, 6)
+        receiver.scripts["/api/tts/callback"] = ["hang"]
+        command = [VOXHOST, "callbacks", "replay", "--all", "-m", self.dir / "manifest.yaml"]
+        options = {"env": environment(**self.server.environment()), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        for number, code in ((signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)):
+            receiver.requests.clear()
+            process = subprocess.Popen(command, **options)
+            receiver.wait(1)
+            process.send_signal(number)
+            self.assertEqual(process.wait(TIMEOUT_S), code)
+            self.assertEqual(len(self.objects()), 6)
+        receiver.scripts.clear()
+        receiver.requests.clear()
+        for process in [subprocess.Popen(command, **options) for _ in range(3)]:
+            process.wait(TIMEOUT_S)
+        self.assertEqual({request["json"]["job_id"] for request in receiver.requests}, {f"j{i}" for i in range(6)})
+        self.assertEqual(self.objects(), [])
+
+    def test_the_manifest_and_the_doctor_say_what_is_wrong(self):
+        receiver = self.receiver()
+        for prefix in ("", "/", "/x", "../x", "a//b", "x" * 600):
+            done = run("config", "-m", self.manifest_for(receiver, prefix=prefix), env=self.server.environment())
+            self.assert_exit(done, 2)
+            self.assertIn("callbacks.dead_letters: expected \"storage:PREFIX\"", done.stderr)
+        manifest = self.manifest_for(receiver)
+        done = run("config", "-m", manifest)
+        self.assert_exit(done, 2)
+        self.assertIn("callbacks.dead_letters: there is no storage", done.stderr)
+        shown = run("config", "-m", manifest, env=self.server.environment()).stdout
+        self.assertIn("dead_letters: \"storage:lost/calls/\"", shown)
+        self.assertIn("the storage takes dead letters", run("doctor", "--storage", "-m", manifest, env=self.server.environment()).stdout)
+        self.assertEqual(self.objects(), [])
+        done = run("doctor", "--storage", "-m", manifest, env={**self.server.environment(), "BUCKET_SECRET_ACCESS_KEY": "wrong"})
+        self.assert_exit(done, 1)
+        self.assertIn("does not take dead letters", done.stdout)

@@ -155,6 +155,17 @@ static void a_voice_has_the_documented_members(void **state)
                          "\"r2_sample_path\":\"samples/anna.mp3\",\"recorded_path\":null,"
                          "\"job_id\":\"j1\",\"metadata\":{\"a\":1,\"generation_time\":1.5}}");
     cJSON_Delete(result->answer);
+    result->answer =
+        parse("{\"voice\":{\"id\":\"anna\"},\"profile_path\":\"voices/anna.vxp\","
+              "\"recorded_path\":\"voices/anna.wav\",\"sample_path\":\"voices/s.mp3\"}");
+    expect_voice(result, "{\"status\":\"success\",\"user_id\":\"u1\",\"voice_id\":\"anna\","
+                         "\"voice_name\":\"\",\"language\":\"\",\"is_kids_voice\":true,"
+                         "\"model_type\":\"tone\",\"profile_path\":\"voices/anna.vxp\","
+                         "\"sample_path\":\"voices/s.mp3\",\"r2_profile_path\":\"voices/anna.vxp\","
+                         "\"r2_sample_path\":\"voices/s.mp3\","
+                         "\"recorded_path\":\"voices/anna.wav\","
+                         "\"job_id\":\"j1\",\"metadata\":{\"a\":1,\"generation_time\":1.5}}");
+    cJSON_Delete(result->answer);
     result->answer = NULL;
     err_set(&result->err, ERR_INVALID, "audio", "is silent");
     expect_voice(result, "{\"status\":\"error\",\"user_id\":\"u1\",\"voice_id\":\"v1\","
@@ -222,6 +233,32 @@ static void a_job_says_where_to_and_else_the_manifest(void **state)
     expect_url(&none, "{\"metadata\":{\"callback_url\":\"http://j/m\"}}", false, "http://j/m");
 }
 
+/* G.8 147: a bare domain, and localhost. */
+static void urls_of_jobs_are_rewritten_by_rules(void **state)
+{
+    static char own[] = "https://shop.example/m";
+    struct manifest_callbacks manifest = {.url = own};
+    (void)state;
+    manifest.rewrite = parse("{\"https://shop.example\":\"https://www.shop.example\","
+                             "\"http://localhost:3000\":\"https://app.example/base\"}");
+    expect_url(&manifest, "{\"callback_url\":\"https://shop.example/a?b\"}", false,
+               "https://www.shop.example/a?b");
+    expect_url(&manifest, "{\"callback_url\":\"https://shop.example?b\"}", true,
+               "https://www.shop.example/error-callback?b");
+    expect_url(&manifest, "{\"callback_url\":\"https://shop.example\"}", false,
+               "https://www.shop.example");
+    expect_url(&manifest, "{\"callback_url\":\"https://shop.example.evil/a\"}", false,
+               "https://shop.example.evil/a");
+    expect_url(&manifest, "{\"callback_url\":\"http://localhost:30001/a\"}", false,
+               "http://localhost:30001/a");
+    expect_url(&manifest, "{\"callback_url\":\"http://localhost:3000/api/tts/x\"}", false,
+               "https://app.example/base/api/tts/x");
+    expect_url(&manifest, "{\"error_callback_url\":\"http://localhost:3000/e\"}", true,
+               "https://app.example/base/e");
+    expect_url(&manifest, "{}", false, "https://shop.example/m"); /* the operator's own */
+    cJSON_Delete(manifest.rewrite);
+}
+
 static void expect_refused(const char *text, const char *field)
 {
     struct job_caller caller;
@@ -279,6 +316,7 @@ int main(void)
         cmocka_unit_test(a_voice_has_the_documented_members),
         cmocka_unit_test(error_urls_are_derived),
         cmocka_unit_test(a_job_says_where_to_and_else_the_manifest),
+        cmocka_unit_test(urls_of_jobs_are_rewritten_by_rules),
         cmocka_unit_test(wrong_members_name_the_field_and_spare_the_rest),
         cmocka_unit_test(a_huge_metadata_is_refused),
     };

@@ -106,6 +106,19 @@ static int finish(void **state)
     return rmdir(dir);
 }
 
+/* Takes connections and never says a word on them. */
+static int listen_silently(uint16_t *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(fd, 16), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    *port = ntohs(address.sin_port);
+    return fd;
+}
+
 static void follow_script(const char *const *script)
 {
     pthread_mutex_lock(&server.lock);
@@ -145,8 +158,10 @@ static struct callback_options options_for(int64_t attempts)
         .attempts = attempts,
         .timeout_s = PATIENCE_S,
         .dead_letters = letters,
+        .letters_dir = letters,
     };
-    return (struct callback_options){&manifest, true, &quiet, 0.01};
+    return (struct callback_options){
+        .manifest = &manifest, .fetch_private = true, .log = &quiet, .retry_first_s = 0.01};
 }
 
 static char *url_of(const char *path)
@@ -187,7 +202,7 @@ static char *header_of(const char *request, const char *name)
     return value;
 }
 
-/* The request has the very body, and a signature for this path. */
+/* FM-61: the request has the very body, and a signature over its bytes for this path. */
 static void expect_request(int index, const char *target, const char *path)
 {
     char signature[DIGEST_HEX_SIZE];
@@ -231,13 +246,39 @@ static void wrong(const struct err *err, void *arg)
     ((struct found *)arg)->wrong++;
 }
 
-static struct found look(void)
+static struct found look_by(const struct callback_options *options)
 {
     struct found found = {0};
     struct err err = {0};
     const struct callback_visitor visitor = {each, wrong, &found};
-    assert_int_equal(callback_letters(letters, &visitor, &err), 0);
+    assert_int_equal(callback_letters(options, &visitor, &err), 0);
     return found;
+}
+
+static struct found look(void)
+{
+    const struct callback_options options = {.manifest = &manifest};
+    return look_by(&options);
+}
+
+static void keep_reason(const char *id, const struct err *why, void *arg)
+{
+    struct err *err = arg;
+    assert_non_null(id);
+    if (why)
+        *err = *why;
+}
+
+/* 0, or the code of why it was not taken. */
+static int replay(const struct callback_options *options, const char *id)
+{
+    struct err why = {0}, err = {0};
+    struct text_list ids = {0};
+    text_list_add(&ids, mem_copy_string(id));
+    const struct callback_replay request = {&ids, keep_reason, &why, NULL};
+    assert_int_equal(callback_replay(options, &request, &err), 0);
+    text_list_finish(&ids);
+    return why.code;
 }
 
 /* Nothing but dead letters lies there, and they are removed. */
@@ -291,7 +332,6 @@ static void a_callback_is_tried_until_it_is_taken(void **state)
 static void fm_60_after_the_last_attempt_it_is_a_dead_letter(void **state)
 {
     const struct callback_options options = options_for(3);
-    struct err err = {0};
     (void)state;
     follow_script(fails);
     assert_int_equal(send_one(&options, "/hook?token=sesame"), 0);
@@ -301,14 +341,39 @@ static void fm_60_after_the_last_attempt_it_is_a_dead_letter(void **state)
     assert_int_equal(found.attempts, 3);
     assert_non_null(strstr(found.last_error, "answered with status 500"));
     assert_null(strstr(found.url, "sesame"));
-    assert_int_equal(callback_replay(&options, found.id, NULL, &err), ERR_INTERNAL);
+    assert_int_equal(replay(&options, found.id), ERR_INTERNAL);
     assert_int_equal(look().attempts, 4);
     follow_script(takes);
-    assert_int_equal(callback_replay(&options, found.id, NULL, &err), 0);
+    assert_int_equal(replay(&options, found.id), 0);
     expect_request(0, "/hook?token=sesame", "/hook");
-    assert_int_equal(callback_replay(&options, found.id, NULL, &err), ERR_INVALID);
-    assert_int_equal(callback_replay(&options, "../x", NULL, &err), ERR_INVALID);
+    assert_int_equal(replay(&options, found.id), ERR_INVALID);
+    assert_int_equal(replay(&options, "../x"), ERR_INVALID);
     clear_letters(0);
+}
+
+/* The derived URL is longer than any that a job may name. */
+static void the_letter_of_the_longest_url_can_be_replayed(void **state)
+{
+    const struct callback_options options = options_for(1);
+    struct str text = {0};
+    (void)state;
+    str_printf(&text, "http://127.0.0.1:%u/", server.port);
+    while (text.len < MANIFEST_URL_SIZE_MAX)
+        str_putc(&text, 'x');
+    assert_true(manifest_callback_url_valid(str_text(&text)));
+    char *url = callback_error_url(str_text(&text));
+    const struct callback_post post = {url, BODY, strlen(BODY), "job 1", true};
+    struct callback_sender *sender = callback_sender_create(&options);
+    follow_script(fails);
+    callback_post(sender, &post);
+    send_all(sender);
+    struct found found = look();
+    assert_int_equal(found.count, 1);
+    follow_script(takes);
+    assert_int_equal(replay(&options, found.id), 0);
+    clear_letters(0);
+    free(url);
+    str_finish(&text);
 }
 
 static void what_is_refused_is_not_tried_again(void **state)
@@ -352,6 +417,58 @@ static void fm_59_redirects_keep_method_and_body_and_are_signed_anew(void **stat
     follow_script(nowhere);
     send_one(&options, "/a");
     assert_int_equal(server.count, 1);
+    clear_letters(1);
+}
+
+/* FM-86: also four tries at it, which is all that one receiver gets, hold up no other. */
+static void a_receiver_that_hangs_holds_up_no_other(void **state)
+{
+    const struct callback_options options = options_for(1);
+    struct callback_sender *sender = callback_sender_create(&options);
+    const size_t count = 3 * CALLBACK_PER_HOST;
+    uint16_t port;
+    int silent_fd = listen_silently(&port);
+    char *silent = str_format("http://127.0.0.1:%u/hook", port);
+    (void)state;
+    follow_script(takes);
+    for (size_t i = 0; i < count; i++) {
+        const struct callback_post post = {silent, BODY, strlen(BODY), "job 1", false};
+        callback_post(sender, &post);
+    }
+    callback_release(sender, prepare(sender, "/hook"));
+    wait_for_requests(1);
+    callback_sender_destroy(sender, clock_now(), NULL);
+    close(silent_fd);
+    free(silent);
+    clear_letters(count);
+}
+
+/* An answer that says so and then is cut was one all the same: FM-83, nothing is sent twice for
+ * it. */
+static void the_head_of_an_answer_has_said_all(void **state)
+{
+    static const char *const script[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\n", NULL};
+    const struct callback_options options = options_for(4);
+    (void)state;
+    follow_script(script);
+    send_one(&options, "/hook");
+    assert_int_equal(server.count, 1);
+    clear_letters(0);
+}
+
+static void a_redirect_with_a_password_is_not_followed_and_not_told(void **state)
+{
+    static const char *const script[] = {
+        ANSWER("307 There", "Location: http://u:sesame@127.0.0.1:1/b\r\n"), NULL};
+    const struct callback_options options = options_for(2);
+    (void)state;
+    follow_script(script);
+    send_one(&options, "/hook");
+    assert_int_equal(server.count, 1);
+    struct found found = look();
+    assert_non_null(strstr(found.last_error, "no URL that may be followed"));
+    assert_null(strstr(found.last_error, "sesame"));
     clear_letters(1);
 }
 
@@ -418,8 +535,7 @@ static void what_a_dead_process_left_is_a_dead_letter(void **state)
     struct found found = look();
     assert_int_equal(found.count, 3);
     assert_int_equal(found.attempts, 0);
-    struct err err = {0};
-    assert_int_equal(callback_replay(&options, found.id, NULL, &err), 0);
+    assert_int_equal(replay(&options, found.id), 0);
     expect_request(0, "/hook", "/hook");
     clear_letters(2);
 }
@@ -445,7 +561,7 @@ static void without_a_disk_it_is_sent_all_the_same(void **state)
     struct err err = {0};
     (void)state;
     assert_int_equal(fs_write_file(file, "x", 1, &err), 0);
-    manifest.dead_letters = file;
+    manifest.dead_letters = manifest.letters_dir = file;
     follow_script(takes);
     send_one(&options, "/hook");
     assert_int_equal(server.count, 1);
@@ -472,7 +588,7 @@ static void strange_files_are_said_and_left(void **state)
         struct found found = look();
         assert_int_equal(found.wrong, 1);
         assert_int_equal(found.count, 0);
-        assert_int_equal(callback_replay(&options, "x", NULL, &err), ERR_INVALID);
+        assert_int_equal(replay(&options, "x"), ERR_INVALID);
     }
     assert_int_equal(server.count, 0);
     free(path);
@@ -502,8 +618,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_callback_is_tried_until_it_is_taken),
         cmocka_unit_test(fm_60_after_the_last_attempt_it_is_a_dead_letter),
+        cmocka_unit_test(the_letter_of_the_longest_url_can_be_replayed),
         cmocka_unit_test(what_is_refused_is_not_tried_again),
         cmocka_unit_test(fm_59_redirects_keep_method_and_body_and_are_signed_anew),
+        cmocka_unit_test(a_receiver_that_hangs_holds_up_no_other),
+        cmocka_unit_test(the_head_of_an_answer_has_said_all),
+        cmocka_unit_test(a_redirect_with_a_password_is_not_followed_and_not_told),
         cmocka_unit_test(jobs_lead_to_public_addresses_and_the_manifest_anywhere),
         cmocka_unit_test(an_unsigned_callback_has_neither_header),
         cmocka_unit_test(too_many_become_dead_letters_and_nobody_waits),
