@@ -140,6 +140,15 @@ struct audio_word {
 void subtitle_write(enum subtitle_format format, const char *text, const struct audio_word *words,
                     size_t count, struct str *out);
 
+/* What an older system wrote: a cue or row for each word; in csv and json start_time, end_time and
+ * the confidence 1, which stood there when none was known. */
+struct subtitle_older {
+    const char *job_id, *language; /* language NULL: not known */
+    bool compact;                  /* csv: word,start,end */
+};
+void subtitle_write_older(enum subtitle_format format, const struct subtitle_older *older,
+                          const struct audio_word *words, size_t count, struct str *out);
+
 /* --- Libraries
  * ----------------------------------------------------------------------------------- */
 

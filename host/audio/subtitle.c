@@ -170,6 +170,55 @@ static void put_json(struct str *out, const struct audio_word *words, size_t cou
     str_puts(out, "\n]}\n");
 }
 
+/* --- As an older system wrote them: required-behaviour A.8
+ * ----------------------------------------------------- */
+
+static void put_older_csv(struct str *out, bool compact, const struct audio_word *words,
+                          size_t count)
+{
+    str_puts(out, compact ? "word,start,end\n" : "word,start_time,end_time,confidence\n");
+    for (size_t i = 0; i < count; i++) {
+        put_csv_field(out, words[i].word);
+        str_putc(out, ',');
+        put_seconds(out, words[i].start_s);
+        str_putc(out, ',');
+        put_seconds(out, words[i].end_s);
+        str_puts(out, compact ? "\n" : ",1.000\n");
+    }
+}
+
+static void put_older_json(struct str *out, const struct subtitle_older *older,
+                           const struct audio_word *words, size_t count)
+{
+    struct str text = {0};
+    char now[CLOCK_TEXT_SIZE];
+    clock_text(now);
+    str_puts(out, "{\n  \"job_id\": ");
+    json_write_string(out, older->job_id, strlen(older->job_id));
+    str_puts(out, ",\n  \"timing_data\": {\n    \"words\": [");
+    for (size_t i = 0; i < count; i++) {
+        str_puts(out, i ? ",\n      {\"word\": " : "\n      {\"word\": ");
+        json_write_string(out, words[i].word, strlen(words[i].word));
+        str_puts(out, ", \"start_time\": ");
+        put_seconds(out, words[i].start_s);
+        str_puts(out, ", \"end_time\": ");
+        put_seconds(out, words[i].end_s);
+        str_puts(out, ", \"confidence\": 1.0}");
+        str_printf(&text, "%s%s", i ? " " : "", words[i].word);
+    }
+    str_puts(out, "\n    ],\n    \"full_text\": ");
+    json_write_string(out, str_text(&text), text.len);
+    str_puts(out, ",\n    \"total_duration\": ");
+    put_seconds(out, count ? words[count - 1].end_s : 0);
+    str_puts(out, ",\n    \"confidence\": 1.0");
+    if (older->language) {
+        str_puts(out, ",\n    \"language\": ");
+        json_write_string(out, older->language, strlen(older->language));
+    }
+    str_printf(out, ",\n    \"method\": \"model\"\n  },\n  \"generated_at\": \"%s\"\n}\n", now);
+    str_finish(&text);
+}
+
 /* --- Formats
  * ------------------------------------------------------------------------------------------ */
 
@@ -203,4 +252,23 @@ void subtitle_write(enum subtitle_format format, const char *text, const struct 
         free(cues[i].text);
     }
     free(cues);
+}
+
+void subtitle_write_older(enum subtitle_format format, const struct subtitle_older *older,
+                          const struct audio_word *words, size_t count, struct str *out)
+{
+    const struct format *as = &formats[format];
+    if (format == SUBTITLE_CSV) {
+        put_older_csv(out, older->compact, words, count);
+        return;
+    }
+    if (format == SUBTITLE_JSON) {
+        put_older_json(out, older, words, count);
+        return;
+    }
+    str_puts(out, as->head);
+    for (size_t i = 0; i < count; i++) {
+        const struct cue cue = {words[i].word, words[i].start_s, words[i].end_s};
+        as->put_cue(out, i, &cue);
+    }
 }

@@ -12,6 +12,8 @@
 
 #define MARK_S_MAX 604800.0 /* a week */
 
+static_assert(offsetof(struct attempt, scratch) == 0, "vox.scratch/1 finds it by job->self");
+
 static struct attempt *attempt_of(const struct vox_job *job)
 {
     return job->self;
@@ -194,7 +196,7 @@ struct attempt *attempt_create(const struct job *job, const struct runner_option
     attempt->voices = voices;
     attempt->recent = recent;
     attempt->voice = job->has_voice ? &job->voice : NULL;
-    attempt->session.model = job->model;
+    attempt->session.model = attempt->scratch.model = job->model;
     attempt->begun = clock_now();
     pthread_mutex_init(&attempt->lock, NULL);
     attempt->abi = (struct vox_job){
@@ -227,6 +229,7 @@ void attempt_destroy(struct attempt *attempt)
     free(attempt->temp);
     voice_ref_finish(&attempt->new_voice);
     str_finish(&attempt->profile);
+    str_finish(&attempt->profile_file);
     pthread_mutex_destroy(&attempt->lock);
     free(attempt);
 }
@@ -274,6 +277,10 @@ static int judge(struct attempt *attempt, int32_t code, const struct vox_error *
             return stopped(attempt, err);
         return err_set(err, ERR_INTERNAL, NULL,
                        "plugin \"%s\" answered \"cancelled\" though nobody had asked", plugin);
+    }
+    if (code == VOX_ESINK && attempt->scratch.err.code != ERR_NONE) {
+        *err = attempt->scratch.err;
+        return err->code;
     }
     if (code == VOX_ESINK)
         return err_set(err, ERR_INTERNAL, NULL,
@@ -380,8 +387,10 @@ static int run_plugin(struct attempt *attempt, struct voice_use *use, struct vox
                                                 &attempt->stop, voice, err)
                                 : 0;
     attempt->voice_ns += clock_now() - begun;
-    if (result == 0 && attempt->job->op == OP_VOICE_CREATE && voice->profile.size)
+    if (result == 0 && attempt->job->op == OP_VOICE_CREATE && voice->profile.size) {
         str_append(&attempt->profile, voice->profile.data, (size_t)voice->profile.size);
+        voice_profile_file(use, &attempt->session, voice, &attempt->profile_file);
+    }
     int32_t code = use->plugin_code;
     if (result == 0 && attempt->job->text)
         code =
@@ -416,6 +425,7 @@ static int speak(struct attempt *attempt, enum session_fate *fate, struct err *e
                 attempt->job->id, record.len ? "; batch --resume goes on without this job" : "");
     result = run_plugin(attempt, &use, &voice, fate, err);
     crash_leave();
+    job_scratch_end(&attempt->scratch);
     str_finish(&record);
     attempt->abi.voice = NULL;
     voice_close(&use);
@@ -450,7 +460,11 @@ static int store_subtitle(struct attempt *attempt, enum subtitle_format format,
 {
     const struct job *job = attempt->job;
     struct str text = {0};
-    subtitle_write(format, job->text, attempt->words, attempt->word_count, &text);
+    const struct subtitle_older older = {job->id, job->language, job->compact_timings};
+    if (job->older_timings)
+        subtitle_write_older(format, &older, attempt->words, attempt->word_count, &text);
+    else
+        subtitle_write(format, job->text, attempt->words, attempt->word_count, &text);
     if (!attempt->temp) {
         result->subtitle_texts[format] = str_take(&text);
         return 0;
@@ -500,6 +514,16 @@ static void take_texts(struct attempt *attempt, struct result *result)
     attempt->warnings = (struct text_list){0};
 }
 
+/* Before anything is made that would find no room. */
+static int check_room(const struct attempt *attempt, struct err *err)
+{
+    const struct runner_options *runner = attempt->runner;
+    if (!attempt->job->text || attempt->job->writer || !runner->store)
+        return 0;
+    return fs_check_room(store_dir(runner->store), 0, runner->manifest->host.min_free_mb,
+                         runner->log, err);
+}
+
 /* --- Public
  * ---------------------------------------------------------------------------------------------------------- */
 
@@ -521,7 +545,9 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
     pthread_mutex_lock(&attempt->lock);
     bool go_on = code == 0 && !attempt->detached;
     pthread_mutex_unlock(&attempt->lock);
-    if (go_on && attempt->job->op == OP_VOICE_CREATE)
+    if (go_on)
+        code = check_room(attempt, err);
+    if (go_on && code == 0 && attempt->job->op == OP_VOICE_CREATE)
         code = operation_take_voice(attempt, result, err);
     pthread_mutex_lock(&attempt->lock);
     if (go_on && code == 0 && speaks)
@@ -550,6 +576,11 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
     result->ms.store = (double)(clock_now() - storing) / CLOCK_MS;
     take_texts(attempt, result);
     return true;
+}
+
+int attempt_stopped(const struct attempt *attempt, struct err *err)
+{
+    return stopped(attempt, err);
 }
 
 bool attempt_detach(struct attempt *attempt, struct result *result)

@@ -90,8 +90,9 @@ struct job {
     int64_t seed; /* drawn at random when the job names none */
     double speed;
     struct audio_spec spec;
-    char *output;       /* relative path of the audio; by default ID.FORMAT */
-    unsigned subtitles; /* bit set of enum subtitle_format */
+    char *output;                        /* relative path of the audio; by default ID.FORMAT */
+    unsigned subtitles;                  /* bit set of enum subtitle_format */
+    bool older_timings, compact_timings; /* these as an older system wrote them */
     struct option_set options;
     char
         *timing_error; /* why an older client does not get the word times that it asked for; NULL */
@@ -109,6 +110,10 @@ struct job {
         *writer; /* takes the audio; borrowed until the result. NULL: as the runner's options say */
     size_t memory_max; /* bytes of the audio, where it goes to memory */
 };
+
+/* Its metadata for whoever may fetch its objects: a copy, never NULL, without the URLs that it is
+ * reported to, which may hold tokens. The caller's. */
+cJSON *job_public_metadata(const struct job *job);
 
 /* What a job is read against. */
 struct job_context {
@@ -132,6 +137,8 @@ char *job_id_of(const cJSON *json, const char *default_id);
 
 /* The operation that job_parse would find; OP_COUNT: none. */
 enum job_op job_op_of(const cJSON *json);
+/* Is it one that only looks at what is known: answered at once, whatever else runs or waits? */
+bool job_op_is_quick(enum job_op op);
 /* Does the job change the library of voices? */
 bool job_changes_voices(const struct job *job);
 
@@ -170,6 +177,7 @@ struct result {
     char *subtitle_urls[SUBTITLE_FORMAT_COUNT];  /* when they are in the storage */
     struct audio_word *words;
     size_t word_count;
+    char *words_url; /* when they are in the storage, since they are too many; NULL */
     struct text_list warnings;
     struct {
         double queue, load, voice, synth, encode, store, total;
@@ -186,6 +194,8 @@ struct result *result_refused(const char *id, uint64_t record, const struct err 
 void result_write(const struct result *result, struct str *out);
 /* The same members without the braces, for whoever has more to say in the same object. */
 void result_write_members(const struct result *result, struct str *out);
+/* Appends the words as a JSON list. */
+void result_write_words(const struct result *result, struct str *out);
 /* Seconds of work per second of audio; 0 when there is no audio. */
 double result_rtf(const struct result *result);
 void result_destroy(struct result *result);

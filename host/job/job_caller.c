@@ -150,3 +150,11 @@ void job_caller_finish(struct job_caller *caller)
     cJSON_Delete(caller->echo);
     *caller = (struct job_caller){0};
 }
+
+cJSON *job_public_metadata(const struct job *job)
+{
+    cJSON *metadata = job->metadata ? cJSON_Duplicate(job->metadata, true) : cJSON_CreateObject();
+    cJSON_DeleteItemFromObjectCaseSensitive(metadata, "callback_url");
+    cJSON_DeleteItemFromObjectCaseSensitive(metadata, "error_callback_url");
+    return metadata;
+}

@@ -38,8 +38,8 @@ const struct field_spec job_fields[FIELD_COUNT] = {
     [FIELD_VOICE_TEXT] = {"voice_text", TYPE_TEXT, 0, 0, NULL, 0, "the .txt beside the recording",
                           "what is said in the recording"},
     [FIELD_VOICE_PROFILE] = {"voice_profile", TYPE_TEXT, 0, 0, NULL, 0, "made from the recording",
-                             "base64 of what the model made of the voice before; the recording may "
-                             "be left out where the model needs no more"},
+                             "base64 or object key of what the model made of the voice before; the "
+                             "recording may be left out where the model needs no more"},
     [FIELD_LANGUAGE] = {"language", TYPE_TEXT, 0, 0, NULL, 0, "the model's own", "a BCP 47 tag"},
     [FIELD_SEED] = {"seed", TYPE_INTEGER, 0, 9223372036854775807.0, NULL, 0, "random, and reported",
                     "the same seed gives the same audio"},
@@ -78,7 +78,7 @@ const struct field_spec job_fields[FIELD_COUNT] = {
     [FIELD_CONSENT] = {"consent", TYPE_TEXT, 0, 0, NULL, 0, "none",
                        "what the speaker has agreed to; kept with the voice"},
     [FIELD_REPLACE] = {"replace", TYPE_BOOL, 0, 0, NULL, 0, "false",
-                       "a voice of that id is replaced; else it is an error"},
+                       "a voice of that id is replaced; else one that differs is an error"},
     [FIELD_SAMPLE] = {"sample", TYPE_BOOL, 0, 0, NULL, 0, "false, with sample_text true",
                       "the new voice speaks; the job's audio is that"},
     [FIELD_SAMPLE_TEXT] = {"sample_text", TYPE_TEXT, 0, 0, NULL, 0, "a sentence with the name",
@@ -127,7 +127,7 @@ const struct op_spec job_ops[OP_COUNT] = {
                        "the voices of the library in the order of ids. Adds `voices`, `count` (of "
                        "the library), `next` (null: the last page)"},
     [OP_VOICE_DELETE] = {"voice_delete", ANY_FIELDS | F(VOICE),
-                         "removes `voice` and its profiles. Adds `voice`"},
+                         "removes `voice` and its profiles, in the storage too. Adds `voice`"},
     [OP_VOICE_EXPORT] = {"voice_export", ANY_FIELDS | F(VOICE) | F(RESPONSE),
                          "one file of a voice with its profiles, for `voxhost voices import`. Adds "
                          "`voice`, `file`"},
@@ -178,6 +178,7 @@ const struct field_alias job_aliases[] = {
     {"reference_text", FIELD_VOICE_TEXT, TTS | NEW},
     {"profile_base64", FIELD_VOICE_PROFILE, TTS},
     {"embedding_base64", FIELD_VOICE_PROFILE, TTS},
+    {"profile_path", FIELD_VOICE_PROFILE, TTS},
     {"lang", FIELD_LANGUAGE, TTS | NEW},
     {"response_format", FIELD_FORMAT, TTS | NEW},
     {"output_format", FIELD_FORMAT, TTS | NEW},
@@ -221,8 +222,6 @@ const struct older_field job_older_fields[] = {
     {"sample_filename", OLDER_KEPT, UNUSED},
     {"audio_format", OLDER_IGNORED, "is not looked at: the content says what it is"},
     {"timing_method", OLDER_IGNORED, "is not looked at: word times come from the model"},
-    {"profile_path", OLDER_REFUSED,
-     "unsupported: send the profile as profile_base64, or name a voice of the library"},
     {"storage_path", OLDER_REFUSED, "unsupported: names follow storage.key_template"},
     {"text_file_url", OLDER_REFUSED, "unsupported: send the transcript as reference_text"},
     {"yt_url", OLDER_REFUSED, "unsupported: send a recording, or the URL of one"},
@@ -291,10 +290,30 @@ static void write_ops(struct str *out)
         }
         str_printf(out, " | %s |\n", job_ops[i].help);
     }
-    str_puts(out,
-             "\n`file` is a `path` in the output folder of a batch, else `base64` or `url`, with "
-             "`filename`, `content_type`, `bytes`.\nIn a batch an operation that changes the "
-             "library waits for the jobs before it, and those after it wait for it.\n");
+    str_puts(
+        out,
+        "\n`file` is a `path` in the output folder of a batch, else `base64` or `url`, with "
+        "`filename`, `content_type`, `bytes`.\nIn a batch an operation that changes the "
+        "library waits for the jobs before it, and those after it wait for it.\n"
+        "`status`, `capabilities`, `voice_list` and `list_voices` wait for no other job.\n\n"
+        "With a storage, `voice_create` and `upload` also put the recording, the profile and the "
+        "sample there, and say their keys in `recorded_path`, `profile_path`,\n`sample_path` (and "
+        "where they can be fetched in `recorded_url` ...): "
+        "storage.voices_prefix`[USER_ID/][LANGUAGE/][kids/]recorded/ID_DIGEST.wav`, `profiles/`, "
+        "`samples/`.\n`voice_delete` removes them, by the `user_id` that the voice was made with. "
+        "Such a key is good in any later job on any worker, as `voice`, `audio`, "
+        "`voice_profile`. What is fetched by a key or URL is used again for 10 minutes without "
+        "asking.\n\n"
+        "`download` finds the results of this process's last 1000 jobs, and those of every process "
+        "with the same storage by storage.key_template, where that\nhas nothing but {job_id}, "
+        "{random}, {user_id} and {story_id} (which the asker has to say as the job did), {date} "
+        "(the last 8 days are tried) and {ext}.\nWho may send jobs and knows the id of one gets "
+        "its "
+        "result, as ever: ids that are left to the platform cannot be guessed, so name no "
+        "guessable "
+        "ones where\nstrangers send jobs. Who may not send jobs learns nothing from an id: "
+        "{random} "
+        "follows from it by a secret of the storage.\n");
 }
 
 static void write_older(struct str *out)
@@ -323,8 +342,14 @@ static void write_older(struct str *out)
              "`generation_time`, `model`, `metadata`; with a URL `audio_path`, "
              "`storage_path`, `storage_url`, `r2_path`, `r2_url`, `firebase_path`, "
              "`firebase_url`, `file_path`, `file_size_mb`; of a new voice `voice_name`, "
-             "`profile_base64`, `sample_path`, `sample_audio_path`, `created_date`, "
-             "`language` |\n\n"
+             "`profile_base64`, `sample_audio_path`, `embedding_path`, `r2_profile_path`, "
+             "`r2_sample_path`, `created_date`, `language` |\n\n"
+             "`timing_method` is `model`: word times are the model's own. They have no "
+             "confidences, so there is no `timing_confidence`. The files of "
+             "`return_word_timings` are laid out\nas that system did: a cue or row for each word, "
+             "in csv and json with a `confidence` of 1, as stood there when none was known. A "
+             "`profile_path` beside a `profile_base64` is not looked "
+             "at.\n\n"
              "Besides the other names above:\n\n"
              "| field | what becomes of it |\n|---|---|\n");
     for (size_t i = 0; i < job_older_field_count; i++) {
@@ -362,6 +387,8 @@ static const char result_text[] =
     "| `subtitle_texts` | in a worker: what would stand in them, by format |\n"
     "| `words` | `word`, `start_s`, `end_s`, and the bytes `text_begin`..`text_end` of the job's "
     "text |\n"
+    "| `words_url` | in a worker with a storage, in the place of `words`: where that list is, when "
+    "with it the answer would be longer than worker.body_bytes_max |\n"
     "| `warnings` | what the caller should know |\n"
     "| `timings_ms` | `queue`, `load` (part of `queue`), `voice`, `synth`, `encode`, `store`, "
     "`total` |\n"

@@ -129,6 +129,12 @@ static int take_member(const cJSON *member, struct given *given, struct job *job
         return 0;
     if (older)
         return take_older(older, member, job, err);
+    if (index == FIELD_VOICE_PROFILE && given->values[index]) { /* older clients say both */
+        if (strcmp(member->string, "profile_path") == 0)
+            return 0;
+        if (strcmp(given->values[index]->string, "profile_path") == 0)
+            given->values[index] = NULL;
+    }
     if (given->values[index])
         return err_set(err, ERR_INVALID, member->string, "given twice: as \"%s\" and as \"%s\"",
                        given->values[index]->string, member->string);
@@ -145,14 +151,20 @@ static void look_into_metadata(struct given *given, const struct job *job)
     static const struct {
         const char *name;
         enum field field;
-    } names[] = {
-        {"user_id", FIELD_USER_ID}, {"story_id", FIELD_STORY_ID}, {"voice_id", FIELD_VOICE}};
+    } names[] = {{"user_id", FIELD_USER_ID},
+                 {"story_id", FIELD_STORY_ID},
+                 {"voice_id", FIELD_VOICE},
+                 {"profile_path", FIELD_VOICE_PROFILE}};
     const cJSON *metadata = given->values[FIELD_METADATA];
-    for (size_t i = 0; cJSON_IsObject(metadata) && i < 3; i++) {
+    bool has_storage = given->context->manifest->storage.type != STORAGE_NONE;
+    for (size_t i = 0; cJSON_IsObject(metadata) && i < sizeof(names) / sizeof(names[0]); i++) {
         const cJSON *value = json_get(metadata, names[i].name);
-        if (!given->values[names[i].field] && cJSON_IsString(value) && value->valuestring[0] &&
-            (names[i].field != FIELD_VOICE || job->op == OP_TTS))
-            given->values[names[i].field] = value;
+        enum field field = names[i].field;
+        bool is_meant = field == FIELD_VOICE           ? job->op == OP_TTS
+                        : field == FIELD_VOICE_PROFILE ? job->op == OP_TTS && has_storage
+                                                       : true;
+        if (!given->values[field] && cJSON_IsString(value) && value->valuestring[0] && is_meant)
+            given->values[field] = value;
     }
 }
 

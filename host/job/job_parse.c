@@ -172,6 +172,30 @@ static int check_voice_texts(const struct voice_request *request, bool text_is_o
                             VOICE_TRANSCRIPT_BYTES_MAX, err);
 }
 
+/* A profile may be an object in the storage, which `profile_path` always was. */
+static int find_profile(const struct given *given, struct voice_request *request, char **url,
+                        struct err *err)
+{
+    const struct manifest_storage *storage = &given->context->manifest->storage;
+    const cJSON *value = given->values[FIELD_VOICE_PROFILE];
+    bool is_path = value && strcmp(value->string, "profile_path") == 0;
+    int result = given_object(given, FIELD_VOICE_PROFILE, request->profile, url, err);
+    if (result == 0 && is_path && storage->type == STORAGE_NONE)
+        return err_set(err, ERR_UNSUPPORTED, "profile_path",
+                       "unsupported: there is no storage to read objects from (the manifest's "
+                       "`storage`); send the profile as profile_base64, or name a voice of the "
+                       "library");
+    if (result == 0 && is_path && !*url)
+        return err_set(err, ERR_INVALID, "profile_path",
+                       "expected the key of an object below \"%s\" (storage.voices_prefix)",
+                       storage->voices_prefix ? storage->voices_prefix : "");
+    if (*url) {
+        request->profile_url = *url;
+        request->profile = NULL;
+    }
+    return result;
+}
+
 /* With what stands in the storage by its place. */
 static int find_voice(const struct given *given, struct voice_request *request, struct job *job,
                       struct err *err)
@@ -179,8 +203,10 @@ static int find_voice(const struct given *given, struct voice_request *request, 
     struct voice_places places = {given->context->manifest->paths.voices, given->context->base_dir};
     const cJSON *value = given->values[FIELD_VOICE];
     size_t len = request->voice ? strlen(request->voice) : 0;
-    char *url = NULL, *stem = NULL;
+    char *url = NULL, *stem = NULL, *profile_url = NULL;
     int result = given_object(given, FIELD_VOICE, request->voice, &url, err);
+    if (result == 0)
+        result = find_profile(given, request, &profile_url, err);
     if (url)
         request->voice = url;
     else if (len > 4 && strcmp(value->string, "local_voice") == 0 && !strchr(request->voice, '/') &&
@@ -190,6 +216,7 @@ static int find_voice(const struct given *given, struct voice_request *request, 
         result = voice_find(request, model_entry(job->model), &places, &job->voice, err);
     free(stem);
     free(url);
+    free(profile_url);
     return result;
 }
 
@@ -221,7 +248,7 @@ static int read_voice(const struct given *given, struct job *job, struct err *er
         result = err_set(err, ERR_INVALID, "voice", "expected an id, audio or a profile in it");
     if (result == 0)
         result = find_voice(given, &request, job, err);
-    job->has_voice = result == 0 && (request.voice || request.profile);
+    job->has_voice = result == 0 && (request.voice || request.profile || request.profile_url);
     return result;
 }
 
@@ -389,6 +416,8 @@ static int read_older_timings(const struct given *given, struct job *job, struct
                            "one of srt, vtt, csv, json, ass, compact, all", err);
     if (!wanted)
         return 0;
+    job->older_timings = job->subtitles == 0;
+    job->compact_timings = strcmp(format, "compact") == 0;
     if (entry->capabilities & VOX_CAP_MARKS)
         job->subtitles |= all ? (1u << SUBTITLE_FORMAT_COUNT) - 1 : 1u << index;
     else
@@ -472,10 +501,13 @@ static void compute_hash(struct job *job)
         add(digest, "voice_profile", str_text(&job->voice.profile), job->voice.profile.len);
     add_voice_file(digest, job->voice.path);
     add_text(digest, "voice_url", job->voice.url);
+    add_text(digest, "voice_profile_url", job->voice.profile_url);
     add(digest, "voice_bytes", str_text(&job->voice.bytes), job->voice.bytes.len);
     add_text(digest, "output", job->output);
     str_printf(&rest, "%.17g %d %d %u %u", job->speed, (int)job->spec.format,
                (int)job->spec.encoding, job->spec.sample_rate, job->subtitles);
+    if (job->older_timings)
+        str_puts(&rest, job->compact_timings ? " compact" : " older");
     if (job->has_seed)
         str_printf(&rest, " %lld", (long long)job->seed);
     option_set_write(plugin_job_schema(entry), &job->options, &rest);
@@ -634,6 +666,11 @@ enum job_op job_op_of(const cJSON *json)
     if (!cJSON_IsObject(json) || given_op(json, &op, &is_cloning, &none) != 0)
         return OP_COUNT;
     return op;
+}
+
+bool job_op_is_quick(enum job_op op)
+{
+    return op == OP_STATUS || op == OP_CAPABILITIES || op == OP_VOICE_LIST || op == OP_LIST_VOICES;
 }
 
 bool job_changes_voices(const struct job *job)

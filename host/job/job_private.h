@@ -40,6 +40,7 @@ enum stop_reason { STOP_NONE, STOP_CANCELLED, STOP_TIMEOUT };
 /* One run of one job. A plugin that never comes back keeps it: `detached` then says that the host
  * has answered for it and takes nothing more. */
 struct attempt {
+    struct job_scratch scratch; /* first, since abi.self points here */
     struct vox_job abi;
     const struct job *job;
     const struct runner_options *runner;
@@ -49,6 +50,7 @@ struct attempt {
     struct voice_ref new_voice;    /* of voice_create, once it is in the library */
     bool voice_is_new;             /* it was not there before */
     struct str profile;            /* of that: what the model made */
+    struct str profile_file;       /* the same as a file that says what it belongs to */
     struct session session;
     atomic_int stop;          /* enum stop_reason */
     atomic_bool saw_stop;     /* the plugin asked after that: what it wrote may be a part only */
@@ -87,6 +89,8 @@ bool attempt_detach(struct attempt *attempt, struct result *result);
 /* What every result of the job has, whatever happens. */
 struct result *attempt_result(const struct job *job);
 void attempt_destroy(struct attempt *attempt);
+/* Why it was asked to stop. */
+int attempt_stopped(const struct attempt *attempt, struct err *err);
 /* How recordings are fetched for it. */
 struct voice_fetch attempt_fetch(struct attempt *attempt);
 
@@ -99,5 +103,31 @@ int operation_run(struct attempt *attempt, struct result *result);
 int operation_take_voice(struct attempt *attempt, struct result *result, struct err *err);
 /* The rest of voice_create, after the profile and the sample are made or have failed. */
 void operation_end_voice(struct attempt *attempt, struct result *result);
+
+/* --- operation_store.c
+ * --------------------------------------------------------------------------- */
+
+/* Puts what a new voice consists of into the storage, if there is one, and says where: recorded_path,
+ * profile_path, sample_path, and the same with _url. Nothing for other jobs. */
+void operation_keep_voice(struct attempt *attempt, struct result *result);
+/* Removes these again, also of what the voice was before it was replaced. */
+int operation_forget_voice(struct attempt *attempt, const struct voice_entry *entry,
+                           struct err *err);
+
+/* --- operation_result.c
+ * -------------------------------------------------------------------------- */
+
+/* What is known of a file before it is handed over. */
+struct operation_file {
+    const char *filename;
+    struct str bytes;
+    const char *key; /* where it is in the storage; NULL: nowhere yet */
+    uint64_t len;
+};
+/* Into the output folder where there is one, else into the answer. */
+int operation_hand_over(struct attempt *attempt, struct operation_file *file, struct result *result,
+                        struct err *err);
+int operation_status(struct attempt *attempt, struct result *result, struct err *err);
+int operation_download(struct attempt *attempt, struct result *result, struct err *err);
 
 #endif

@@ -139,11 +139,8 @@ static void write_answer(struct str *out, const struct result *result)
     }
 }
 
-static void write_words(struct str *out, const struct result *result)
+void result_write_words(const struct result *result, struct str *out)
 {
-    if (!result->word_count)
-        return;
-    write_key(out, "words");
     str_putc(out, '[');
     for (size_t i = 0; i < result->word_count; i++) {
         const struct audio_word *word = &result->words[i];
@@ -156,6 +153,15 @@ static void write_words(struct str *out, const struct result *result)
         str_putc(out, '}');
     }
     str_putc(out, ']');
+}
+
+static void write_words(struct str *out, const struct result *result)
+{
+    write_text(out, "words_url", result->words_url);
+    if (!result->word_count || result->words_url)
+        return;
+    write_key(out, "words");
+    result_write_words(result, out);
 }
 
 static void write_timings(struct str *out, const struct result *result)
@@ -236,6 +242,7 @@ void result_destroy(struct result *result)
     for (size_t i = 0; i < result->word_count; i++)
         free(result->words[i].word);
     free(result->words);
+    free(result->words_url);
     text_list_finish(&result->subtitles);
     text_list_finish(&result->warnings);
     for (size_t i = 0; i < SUBTITLE_FORMAT_COUNT; i++)

@@ -36,15 +36,19 @@ struct runner {
     struct voice_cache *voices;
     struct recent *recent;
     pthread_t watchdog;
+    pthread_t teller; /* answers job_is_quick; while has_teller */
     pthread_mutex_t lock;
     pthread_cond_t work;  /* workers: something may have become runnable */
     pthread_cond_t room;  /* submitters: the queue is shorter */
     pthread_cond_t done;  /* waiters: a job is answered, or a worker has ended */
     pthread_cond_t watch; /* the watchdog: there is a new time to keep */
+    pthread_cond_t told;  /* the teller: somebody asks */
     /* guarded by lock */
     struct queued *head, **tail;
     size_t queued_count;
-    size_t pending; /* submitted and not answered */
+    size_t pending;                     /* submitted and not answered */
+    struct queued *asked, **asked_tail; /* for the teller */
+    bool has_teller;
     struct worker *workers;
     uint32_t worker_count, idle_count, lost_count; /* workers: those that are not lost */
     uint32_t thread_count; /* of workers, lost ones too, that have not ended */
@@ -197,10 +201,11 @@ static void run(struct worker *worker, struct queued *queued)
         come_back_late(worker, queued, attempt, result);
         return;
     }
-    register_attempt(worker, NULL, NULL);
     struct session session = attempt->session;
     if (fate == SESSION_KEEP && session.model)
         session_give(&session, fate);
+    operation_keep_voice(attempt, result);
+    register_attempt(worker, NULL, NULL);
     attempt_destroy(attempt);
     int64_t ready_at = session.model ? model_ready_at(session.model) : 0;
     result->ms.queue = (double)(begun - queued->since) / CLOCK_MS;
@@ -359,11 +364,13 @@ struct runner *runner_create(const struct runner_options *options)
     runner->voices = voice_cache_create(VOICE_CACHE_BYTES_MAX);
     runner->recent = recent_create();
     runner->tail = &runner->head;
+    runner->asked_tail = &runner->asked;
     sync_mutex_init(&runner->lock);
     sync_cond_init(&runner->work);
     sync_cond_init(&runner->room);
     sync_cond_init(&runner->done);
     sync_cond_init(&runner->watch);
+    sync_cond_init(&runner->told);
     models_watch(options->models, models_changed, runner);
     if (sync_thread_start(&runner->watchdog, watch, runner) != 0) {
         models_watch(options->models, NULL, NULL);
@@ -399,8 +406,6 @@ static void add_progress(struct runner *runner, struct result *result)
         cJSON_AddItemToObject(result->answer, "progress", cJSON_CreateNumber(progress));
 }
 
-/* What only needs a look at what we know is answered at once, so that a host at work can be
- * asked. */
 static void answer_now(struct runner *runner, struct queued *queued)
 {
     struct attempt *attempt =
@@ -412,6 +417,41 @@ static void answer_now(struct runner *runner, struct queued *queued)
     add_progress(runner, result);
     deliver(runner, queued, result);
     queued_destroy(queued);
+}
+
+/* The thread for what only needs a look at what we know: it waits for no model and no other job, so
+ * that a host at work can be asked, and nobody who submits waits for a disk. */
+static void *tell(void *arg)
+{
+    struct runner *runner = arg;
+    pthread_mutex_lock(&runner->lock);
+    while (runner->asked || !runner->ending) {
+        struct queued *queued = runner->asked;
+        if (!queued) {
+            sync_cond_wait(&runner->told, &runner->lock, CLOCK_NEVER);
+            continue;
+        }
+        runner->asked = queued->next;
+        if (!runner->asked)
+            runner->asked_tail = &runner->asked;
+        pthread_mutex_unlock(&runner->lock);
+        answer_now(runner, queued);
+        pthread_mutex_lock(&runner->lock);
+    }
+    pthread_mutex_unlock(&runner->lock);
+    return NULL;
+}
+
+/* With the lock. False: there is no thread for it. */
+static bool ask_teller(struct runner *runner, struct queued *queued)
+{
+    if (!runner->has_teller && sync_thread_start(&runner->teller, tell, runner) != 0)
+        return false;
+    runner->has_teller = true;
+    *runner->asked_tail = queued;
+    runner->asked_tail = &queued->next;
+    pthread_cond_signal(&runner->told);
+    return true;
 }
 
 int runner_submit(struct runner *runner, struct job *job, uint64_t line,
@@ -429,10 +469,12 @@ int runner_submit(struct runner *runner, struct job *job, uint64_t line,
         return ERR_CANCELLED;
     }
     queued->since = clock_now();
-    if (job->op == OP_STATUS || job->op == OP_CAPABILITIES) {
+    if (job_op_is_quick(job->op)) {
         runner->pending++;
+        bool is_asked = ask_teller(runner, queued);
         pthread_mutex_unlock(&runner->lock);
-        answer_now(runner, queued);
+        if (!is_asked)
+            answer_now(runner, queued);
         return 0;
     }
     queued->number = recent_add(runner->recent, job->id);
@@ -572,8 +614,11 @@ bool runner_destroy(struct runner *runner)
     runner->ending = true;
     pthread_cond_broadcast(&runner->work);
     pthread_cond_signal(&runner->watch);
+    pthread_cond_signal(&runner->told);
     pthread_mutex_unlock(&runner->lock);
     pthread_join(runner->watchdog, NULL);
+    if (runner->has_teller)
+        pthread_join(runner->teller, NULL);
     int64_t deadline = grace_ends_at(runner);
     pthread_mutex_lock(&runner->lock);
     while (runner->thread_count > runner->lost_count && clock_now() < deadline)
@@ -593,6 +638,7 @@ bool runner_destroy(struct runner *runner)
     pthread_cond_destroy(&runner->room);
     pthread_cond_destroy(&runner->done);
     pthread_cond_destroy(&runner->watch);
+    pthread_cond_destroy(&runner->told);
     pthread_mutex_destroy(&runner->lock);
     voice_cache_destroy(runner->voices);
     recent_destroy(runner->recent);

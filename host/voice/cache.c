@@ -69,13 +69,17 @@ static void tidy(struct voice_cache *cache)
     }
 }
 
-/* With the lock. */
+/* One whose maker was asked to stop is not waited for: it may hang in its plugin for ever. With the
+ * lock. */
 static struct voice_item *find(struct voice_cache *cache, const char *key)
 {
     int64_t now = clock_now();
-    for (struct voice_item *item = cache->items; item; item = item->next)
-        if (strcmp(item->key, key) == 0 && (!item->is_ready || item->expires > now))
+    for (struct voice_item *item = cache->items; item; item = item->next) {
+        bool is_good =
+            item->is_ready ? item->expires > now : !item->stop || !atomic_load(item->stop);
+        if (is_good && strcmp(item->key, key) == 0)
             return item;
+    }
     return NULL;
 }
 
@@ -106,8 +110,10 @@ struct voice_item *cache_get(struct voice_cache *cache, const char *key, const a
         err_set(err, ERR_CANCELLED, NULL, "cancelled while another job prepared the voice");
     } else {
         *must_make = item == NULL;
-        if (!item)
+        if (!item) {
             item = add(cache, key);
+            item->stop = stop;
+        }
         item->users++;
         item->used_at = ++cache->clock;
     }
@@ -122,6 +128,7 @@ void cache_done(struct voice_cache *cache, struct voice_item *item, int64_t expi
                  (size_t)item->clip.frames * item->clip.channels * sizeof(float);
     item->expires = expires;
     item->is_ready = true;
+    item->stop = NULL;
     pthread_cond_broadcast(&cache->changed);
     pthread_mutex_unlock(&cache->lock);
 }

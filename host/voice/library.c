@@ -69,6 +69,12 @@ int voice_library_get(const char *dir, const char *id, struct voice_entry *entry
     return result == ERR_VOICE_NOT_FOUND ? get_plain(dir, id, entry, err) : result;
 }
 
+char *voice_library_recording(const char *dir, const struct voice_entry *entry)
+{
+    return entry->is_plain ? fs_join(dir, entry->reference.name)
+                           : str_format("%s/%s/%s", dir, entry->id, entry->reference.name);
+}
+
 void voice_library_profiles(const char *dir, const struct voice_entry *entry,
                             struct text_list *profiles)
 {
@@ -217,13 +223,19 @@ static int read_source(const struct voice_import *import, struct str *bytes, str
     return result;
 }
 
-/* Fills what the recording says: length, rate, decoded form. */
+/* Fills what the recording says: length, rate, decoded form. One that comes with the recording is
+ * taken only where we could not make it: else the recording speaks for itself. */
 static int listen_to(struct voice_parcel *parcel, const atomic_int *stop, struct err *err)
 {
     struct audio_clip clip = {0};
     bool by_ffmpeg;
-    const struct str *heard = parcel->decoded.len ? &parcel->decoded : &parcel->reference;
-    int result = reference_decode(heard, stop, &clip, &by_ffmpeg, err);
+    if (!reference_needs_ffmpeg(&parcel->reference))
+        str_finish(&parcel->decoded);
+    bool is_decoded = parcel->decoded.len > 0;
+    if (is_decoded && reference_needs_ffmpeg(&parcel->decoded))
+        return err_set(err, ERR_INVALID, NULL, "audio: its decoded form is not decoded");
+    int result = reference_decode(is_decoded ? &parcel->decoded : &parcel->reference, stop, &clip,
+                                  &by_ffmpeg, err);
     if (result == 0) {
         parcel->entry.sample_rate = clip.sample_rate;
         parcel->entry.channels = clip.channels;
@@ -257,6 +269,30 @@ static void give_entry(struct voice_parcel *parcel, struct voice_entry *entry)
     parcel->entry = (struct voice_entry){0};
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Is the voice that is there the one that was to be made? Then that is what was made. */
+static bool is_same(const char *dir, struct voice_entry *made)
+{
+    struct voice_entry old;
+    struct err none;
+    if (library_read_entry(dir, made->id, &old, &none) != 0)
+        return false;
+    bool same = strcmp(old.reference.sha256, made->reference.sha256) == 0 &&
+                same_text(old.name, made->name) && same_text(old.transcript, made->transcript) &&
+                same_text(old.language, made->language) && same_text(old.consent, made->consent) &&
+                (old.metadata && made->metadata ? cJSON_Compare(old.metadata, made->metadata, true)
+                                                : old.metadata == made->metadata);
+    struct voice_entry rest = same ? *made : old;
+    if (same)
+        *made = old;
+    voice_entry_finish(&rest);
+    return same;
+}
+
 int voice_library_put(const char *dir, const struct voice_import *import, struct voice_entry *entry,
                       struct err *err)
 {
@@ -272,7 +308,7 @@ int voice_library_put(const char *dir, const struct voice_import *import, struct
     made->metadata = import->metadata ? cJSON_Duplicate(import->metadata, true) : NULL;
     int result = entry_check(made, err);
     if (result == 0)
-        result = check_is_new(dir, made->id, import->replace, err);
+        result = check_is_new(dir, made->id, import->replace || import->same_is_fine, err);
     if (result == 0) {
         result = read_source(import, &parcel.reference, err);
         if (result == 0)
@@ -283,6 +319,10 @@ int voice_library_put(const char *dir, const struct voice_import *import, struct
     if (result == 0) {
         parcel_name_files(&parcel);
         result = library_write(dir, &parcel, import->replace, !import->id, err);
+        if (result == ERR_INVALID && import->same_is_fine && is_same(dir, made)) {
+            *err = (struct err){0};
+            result = 0;
+        }
     }
     if (result == 0)
         give_entry(&parcel, entry);

@@ -58,11 +58,20 @@ static int lock_library(const char *dir, int *fd, struct err *err)
 
 /* --- Removing --------------------------------------------------------------------------------- */
 
+/* A folder with its files, or what stands in its place; what a link leads to is not ours. */
+static void remove_flat(const char *path)
+{
+    if (unlink(path) != 0)
+        fs_remove_flat_dir(path);
+}
+
 static void remove_voice_dir(const char *path)
 {
     char *profiles = fs_join(path, PROFILES_DIR);
-    fs_remove_flat_dir(profiles);
-    fs_remove_flat_dir(path);
+    if (unlink(path) != 0 && errno != ENOENT) {
+        remove_flat(profiles);
+        fs_remove_flat_dir(path);
+    }
     free(profiles);
 }
 
@@ -77,11 +86,12 @@ static void sweep(const char *dir)
     }
 }
 
-/* Removes the files of a folder for which `keep` is false. */
+/* Removes the files of a folder for which `keep` is false; not through a link. */
 static void remove_others(const char *path, bool (*keep)(const char *name, const void *arg),
                           const void *arg)
 {
-    DIR *dir = opendir(path);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *item;
     while (dir && (item = readdir(dir)))
         if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0 &&
@@ -146,12 +156,21 @@ void library_pause(int tries)
         nanosleep(&step, NULL);
 }
 
+/* Nothing is waited for that is no file: a pipe would never end. */
+static int read_regular(const char *path, size_t bytes_max, struct str *bytes, struct err *err)
+{
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return err_set(err, ERR_INVALID, NULL, "%s: is not a regular file", path);
+    return fs_read_file(path, bytes_max, bytes, err);
+}
+
 int library_read_entry(const char *dir, const char *id, struct voice_entry *entry, struct err *err)
 {
     struct str text = {0};
     char *path = str_format("%s/%s/" ENTRY_FILE, dir, id);
     *entry = (struct voice_entry){0};
-    int result = fs_read_file(path, ENTRY_BYTES_MAX, &text, err);
+    int result = read_regular(path, ENTRY_BYTES_MAX, &text, err);
     if (result != 0 && access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
         result = err_set(err, ERR_VOICE_NOT_FOUND, "id", "no voice \"%s\" in %s", id, dir);
     if (result == 0)
@@ -169,7 +188,7 @@ int library_read_file(const char *dir, const char *id, const struct voice_file *
                       struct str *bytes, struct err *err)
 {
     char *path = str_format("%s/%s/%s", dir, id, file->name), hex[DIGEST_HEX_SIZE];
-    int result = fs_read_file(path, VOICE_REFERENCE_BYTES_MAX, bytes, err);
+    int result = read_regular(path, VOICE_REFERENCE_BYTES_MAX, bytes, err);
     if (result != 0 && access(path, F_OK) != 0) {
         result = LIBRARY_GONE;
         err_set(err, ERR_STORAGE, NULL, "%s: is not there", path);
@@ -232,6 +251,7 @@ int library_read(const char *dir, const char *id, struct voice_parcel *parcel, s
 static int write_file(const char *dir, const char *name, const struct str *bytes, struct err *err)
 {
     char *temp = fs_join(dir, NEW_NAME), *path = fs_join(dir, name);
+    unlink(temp); /* what is there may be a link or a pipe, and is not written through */
     int result = fs_write_file(temp, str_text(bytes), bytes->len, err);
     if (result == 0 && rename(temp, path) != 0)
         result =
@@ -355,7 +375,7 @@ void library_read_profile(const char *dir, const char *id, const char *name, str
 {
     struct err none;
     char *path = str_format("%s/%s/" PROFILES_DIR "/%s", dir, id, name);
-    if (fs_read_file(path, VOX_PROFILE_SIZE_MAX + PROFILE_HEADER_MAX, bytes, &none) != 0)
+    if (read_regular(path, VOX_PROFILE_SIZE_MAX + PROFILE_HEADER_MAX, bytes, &none) != 0)
         str_finish(bytes);
     free(path);
 }

@@ -149,6 +149,17 @@ static int next_member(struct reader *reader, struct member *member, struct err 
     return 0;
 }
 
+/* A name from outside, for messages: only when it is one of those that we give. */
+static const char *shown(const char *name)
+{
+    bool is_profile = strncmp(name, PROFILE_PREFIX, strlen(PROFILE_PREFIX)) == 0;
+    if (!name[0])
+        return "its end";
+    return voice_id_valid(name + (is_profile ? strlen(PROFILE_PREFIX) : 0))
+               ? name
+               : "a name that is none of ours";
+}
+
 /* Is the member what the manifest announced? */
 static int check_member(const struct reader *reader, const cJSON *file, const struct member *member,
                         struct err *err)
@@ -162,14 +173,14 @@ static int check_member(const struct reader *reader, const cJSON *file, const st
     if (strcmp(name->valuestring, member->name) != 0)
         return err_set(err, ERR_INVALID, NULL,
                        "is no whole voice file: expected \"%.60s\", found \"%.60s\"",
-                       name->valuestring, member->name[0] ? member->name : "its end");
+                       shown(name->valuestring), shown(member->name));
     if (bytes < 0 || (uint64_t)bytes != member->len)
         return err_set(err, ERR_INVALID, NULL, "is damaged: \"%.60s\" has %zu of %lld bytes",
-                       member->name, member->len, (long long)bytes);
+                       shown(member->name), member->len, (long long)bytes);
     digest_of(member->data, member->len, hex);
     if (strcmp(hex, sha256->valuestring) != 0)
         return err_set(err, ERR_INVALID, NULL,
-                       "is damaged: the SHA-256 of \"%.60s\" is another one", member->name);
+                       "is damaged: the SHA-256 of \"%.60s\" is another one", shown(member->name));
     return 0;
 }
 
@@ -191,7 +202,7 @@ static int take_member(const struct member *member, struct voice_parcel *parcel,
     if (strncmp(member->name, PROFILE_PREFIX, strlen(PROFILE_PREFIX)) != 0 ||
         !profile_name_valid(profile) || count == VOICE_PROFILES_MAX)
         return err_set(err, ERR_INVALID, NULL,
-                       "is no voice file: \"%.60s\" does not belong into one", member->name);
+                       "is no voice file: \"%.60s\" does not belong into one", shown(member->name));
     str_append(&parcel->profiles[count].bytes, member->data, member->len);
     parcel->profiles[count].name = mem_copy_string(profile);
     parcel->profile_count++;
@@ -247,7 +258,7 @@ int portable_read(const void *data, size_t len, struct voice_parcel *parcel, str
         result = next_member(&reader, &member, err);
     if (result == 0 && member.name[0])
         result = err_set(err, ERR_INVALID, NULL, "is no voice file: \"%.60s\" is not announced",
-                         member.name);
+                         shown(member.name));
     if (result == 0 &&
         (!parcel->reference.len || (parcel->entry.decoded.name && !parcel->decoded.len)))
         result =

@@ -72,13 +72,19 @@ bool profile_unpack(const struct str *packed, const struct profile_identity *ide
 char *profile_about(const struct str *packed)
 {
     struct vox_str blob;
+    struct str about = {0};
     cJSON *header = unpack(packed, &blob);
-    char *about =
-        header ? str_format("%s %s, %llu bytes", json_get(header, "plugin")->valuestring,
-                            json_get(header, "version")->valuestring, (unsigned long long)blob.size)
-               : NULL;
+    if (!header)
+        return NULL;
+    const char *const said[] = {json_get(header, "plugin")->valuestring,
+                                json_get(header, "version")->valuestring};
+    for (size_t i = 0; i < sizeof(said) / sizeof(*said); i++) {
+        plugin_text(said[i], strlen(said[i]), &about);
+        str_puts(&about, i == 0 ? " " : ", ");
+    }
+    str_printf(&about, "%llu bytes", (unsigned long long)blob.size);
     cJSON_Delete(header);
-    return about;
+    return str_take(&about);
 }
 
 bool profile_name_valid(const char *name)
@@ -87,15 +93,17 @@ bool profile_name_valid(const char *name)
     return voice_id_valid(name) && len > 4 && strcmp(name + len - 4, ".bin") == 0;
 }
 
-/* The caller's. */
+/* Begins with a letter or digit, whatever the plugin's id does. The caller's. */
 static char *file_name(const struct profile_identity *identity)
 {
+    const char *first = strchr("-_", identity->plugin[0]) ? "plugin" : "";
     char version[VERSION_LEN_MAX + 1];
     snprintf(version, sizeof(version), "%s", identity->version);
     for (char *p = version; *p; p++)
         if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *p))
             *p = '_';
-    return str_format("%.40s-%s-%.*s.bin", identity->plugin, version, KEY_LEN, identity->key);
+    return str_format("%s%.40s-%s-%.*s.bin", first, identity->plugin, version, KEY_LEN,
+                      identity->key);
 }
 
 /* --- What a profile belongs to ---------------------------------------------------------------- */
@@ -137,12 +145,14 @@ struct making {
     const atomic_int *stop;
     struct str *blob;
     bool is_too_large;
+    bool saw_stop; /* the plugin asked after that: what it wrote may be a part only */
 };
 
 static int32_t sink_cancelled(const struct vox_profile_sink *sink)
 {
-    const struct making *making = sink->self;
-    return making->stop && atomic_load(making->stop);
+    struct making *making = sink->self;
+    making->saw_stop = making->saw_stop || (making->stop && atomic_load(making->stop));
+    return making->saw_stop;
 }
 
 static int32_t sink_write_blob(const struct vox_profile_sink *sink, const void *data, uint64_t size)
@@ -156,12 +166,22 @@ static int32_t sink_write_blob(const struct vox_profile_sink *sink, const void *
     return VOX_OK;
 }
 
+/* Codes by which only the host's own answers come back mean nothing where it gave none. */
+static int failed(const char *plugin, const char *call, int32_t code, const struct vox_error *error,
+                  struct err *err)
+{
+    if (code == VOX_ECANCELLED || code == VOX_ESINK)
+        return err_set(err, ERR_INTERNAL, NULL, "plugin \"%s\" ended %s with \"%s\" unasked",
+                       plugin, call, code == VOX_ESINK ? "the sink failed" : "cancelled");
+    return plugin_failure(err, plugin, call, code, error);
+}
+
 static int make(const struct vox_profile *extension, const struct session *session,
                 const struct vox_voice *voice, const atomic_int *stop, struct voice_use *use,
                 struct str *blob, struct err *err)
 {
     const char *plugin = model_entry(session->model)->id;
-    struct making making = {stop, blob, false};
+    struct making making = {.stop = stop, .blob = blob};
     const struct vox_profile_sink sink = {.size = sizeof(sink),
                                           .self = &making,
                                           .cancelled = sink_cancelled,
@@ -173,23 +193,31 @@ static int make(const struct vox_profile *extension, const struct session *sessi
         return err_set(err, ERR_INTERNAL, NULL,
                        "plugin \"%s\" made a profile of more than %llu bytes", plugin,
                        (unsigned long long)VOX_PROFILE_SIZE_MAX);
-    if (code == VOX_ECANCELLED && stop && atomic_load(stop))
+    if ((code == VOX_OK && making.saw_stop) ||
+        (code == VOX_ECANCELLED && stop && atomic_load(stop)))
         return err_set(err, ERR_CANCELLED, NULL, "cancelled while the voice's profile was made");
     if (code != VOX_OK)
-        return plugin_failure(err, plugin, "make", code, &error);
+        return failed(plugin, "make", code, &error, err);
     if (!blob->len)
         return err_set(err, ERR_INTERNAL, NULL, "plugin \"%s\" made an empty profile", plugin);
     return 0;
 }
 
-static bool is_usable(const struct vox_profile *extension, const struct session *session,
-                      struct vox_str blob, struct err *why)
+enum { REFUSED = 0, USABLE = 1 };
+
+/* USABLE; REFUSED with the reason in `err`; or the code of a plugin that failed in looking. */
+static int check(const struct vox_profile *extension, const struct session *session,
+                 struct vox_str blob, struct voice_use *use, struct err *err)
 {
     struct vox_error error = {.size = sizeof(error)};
     int32_t code = extension->check(session->handle, blob, &error);
-    if (code != VOX_OK)
-        plugin_failure(why, model_entry(session->model)->id, "check", code, &error);
-    return code == VOX_OK;
+    if (code == VOX_OK)
+        return USABLE;
+    failed(model_entry(session->model)->id, "check", code, &error, err);
+    if (code == VOX_EINVAL || code == VOX_EUNSUPPORTED)
+        return REFUSED;
+    use->plugin_code = code;
+    return err->code;
 }
 
 /* --- From memory, from the library, or new ---------------------------------------------------- */
@@ -201,20 +229,25 @@ static bool is_kept(const struct voice_use *use, const struct voice_ref *ref)
     return use->entry.id && !use->entry.is_plain && !ref->has_own_transcript;
 }
 
-static bool read_kept(const struct vox_profile *extension, const struct session *session,
-                      const struct voice_use *use, const struct voice_ref *ref,
-                      const struct profile_identity *identity, const char *name, struct str *blob)
+/* As check; REFUSED, without a reason, too when there is none. */
+static int read_kept(const struct vox_profile *extension, const struct session *session,
+                     struct voice_use *use, const struct voice_ref *ref,
+                     const struct profile_identity *identity, const char *name, struct str *blob,
+                     struct err *err)
 {
     struct str packed = {0};
     struct vox_str inside;
-    struct err why;
+    struct err why = {0};
+    int state = REFUSED;
     library_read_profile(ref->library_dir, use->entry.id, name, &packed);
-    bool good = packed.len && profile_unpack(&packed, identity, &inside) &&
-                is_usable(extension, session, inside, &why);
-    if (good)
+    if (packed.len && profile_unpack(&packed, identity, &inside))
+        state = check(extension, session, inside, use, &why);
+    if (state < 0)
+        *err = why;
+    if (state == USABLE)
         str_append(blob, inside.data, (size_t)inside.size);
     str_finish(&packed);
-    return good;
+    return state;
 }
 
 static void keep(struct voice_use *use, const struct voice_ref *ref,
@@ -236,8 +269,12 @@ static int make_or_read(const struct vox_profile *extension, const struct sessio
                         struct voice_use *use, struct str *blob, struct err *err)
 {
     char *name = file_name(identity);
-    int result = 0;
-    if (!is_kept(use, ref) || !read_kept(extension, session, use, ref, identity, name, blob)) {
+    int state = REFUSED, result = 0;
+    if (is_kept(use, ref))
+        state = read_kept(extension, session, use, ref, identity, name, blob, err);
+    if (state < 0)
+        result = state;
+    if (state == REFUSED) {
         result = make(extension, session, voice, stop, use, blob, err);
         if (result == 0 && is_kept(use, ref))
             keep(use, ref, identity, name, blob);
@@ -282,25 +319,57 @@ static const struct vox_profile *find_extension(const struct vox_entry *entry)
                                                                                          : NULL;
 }
 
+/* What is in a profile's file: as we write it, or the bytes alone. */
+static bool read_file(const struct str *file, const char *plugin, uint32_t revision,
+                      struct vox_str *blob, struct err *err)
+{
+    bool is_ours = file->len >= strlen(MAGIC) && memcmp(file->data, MAGIC, strlen(MAGIC)) == 0;
+    cJSON *header = is_ours ? unpack(file, blob) : NULL;
+    const cJSON *made_by = json_get(header, "revision");
+    bool good = !is_ours;
+    if (!is_ours)
+        *blob = (struct vox_str){str_text(file), file->len};
+    else if (!header)
+        err_set(err, ERR_INVALID, "voice_profile", "the profile's file is damaged");
+    else if (strcmp(json_get(header, "plugin")->valuestring, plugin) != 0)
+        err_set(err, ERR_INVALID, "voice_profile",
+                "the profile is one of plugin \"%.60s\", not of \"%s\"",
+                json_get(header, "plugin")->valuestring, plugin);
+    else if (!cJSON_IsNumber(made_by) || made_by->valuedouble != (double)revision)
+        err_set(err, ERR_INVALID, "voice_profile",
+                "the profile is of another revision than %u, which plugin \"%s\" makes now: make "
+                "it anew",
+                revision, plugin);
+    else
+        good = true;
+    cJSON_Delete(header);
+    return good;
+}
+
 /* The job's own profile. Sets *is_done when there is nothing more to do. */
 static int use_given(const struct vox_profile *extension, const struct session *session,
                      const struct voice_ref *ref, struct voice_use *use, struct vox_voice *voice,
                      bool *is_done, struct err *err)
 {
     const char *plugin = model_entry(session->model)->id;
-    const struct vox_str blob = {ref->profile.data, ref->profile.len};
+    struct vox_str blob = {ref->profile.data, ref->profile.len};
     struct err why = {0};
     *is_done = true;
     if (!extension)
         return err_set(err, ERR_UNSUPPORTED, "voice_profile", "plugin \"%s\" takes no profiles",
                        plugin);
+    if (use->given && !read_file(&use->given->blob, plugin, extension->revision, &blob, err))
+        return err->code;
     if (!voice->frames && !(extension->flags & VOX_PROFILE_ALONE))
         return err_set(err, ERR_UNSUPPORTED, "voice_profile",
                        "plugin \"%s\" needs the recording beside its profile", plugin);
-    if (is_usable(extension, session, blob, &why)) {
+    int state = check(extension, session, blob, use, &why);
+    if (state == USABLE)
         voice->profile = blob;
-        return 0;
-    }
+    if (state < 0)
+        *err = why;
+    if (state != REFUSED)
+        return state == USABLE ? 0 : state;
     if (!voice->frames)
         return err_set(err, ERR_INVALID, "voice_profile", "%s", why.message);
     *is_done = false;
@@ -314,9 +383,23 @@ int voice_profile(struct voice_use *use, const struct voice_ref *ref, const stru
     const struct vox_profile *extension = find_extension(model_entry(session->model));
     bool is_done = ref->is_speaker;
     int result = 0;
-    if (ref->profile.len)
+    if (ref->profile.len || use->given)
         result = use_given(extension, session, ref, use, out, &is_done, err);
     if (result == 0 && !is_done && extension && use->recording)
         result = have_profile(extension, session, ref, stop, use, out, err);
     return result;
+}
+
+void voice_profile_file(const struct voice_use *use, const struct session *session,
+                        const struct vox_voice *voice, struct str *out)
+{
+    const struct vox_profile *extension = find_extension(model_entry(session->model));
+    struct profile_identity identity;
+    struct str blob = {0};
+    if (!extension || !use->recording || !voice->profile.size)
+        return;
+    identify(extension, session, use->recording->sha256, voice, &identity);
+    str_append(&blob, voice->profile.data, (size_t)voice->profile.size);
+    profile_pack(&identity, &blob, out);
+    str_finish(&blob);
 }

@@ -7,7 +7,6 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <math.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -68,13 +67,58 @@ int reference_download(const char *url, const struct voice_fetch *fetch, struct 
 
 /* --- In text ---------------------------------------------------------------------------------- */
 
+/* What programs put between the digits: line ends every 76 characters, a space at the end. */
+static bool is_gap(char c)
+{
+    return c == '\n' || c == '\r' || c == ' ' || c == '\t';
+}
+
+/* Of either alphabet (RFC 4648, 4 and 5); -1: none. */
+static int digit_of(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
+}
+
 bool reference_is_inline(const char *text)
 {
+    size_t digits = 0, at = 0;
     if (strncasecmp(text, "data:", 5) == 0)
         return true;
-    size_t len = strlen(text);
-    size_t body = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-    return len >= BASE64_LEN_MIN && len - body <= 2 && strspn(text + body, "=") == len - body;
+    for (; digit_of(text[at]) >= 0 || is_gap(text[at]); at++)
+        digits += !is_gap(text[at]);
+    while (text[at] == '=' || is_gap(text[at]))
+        at++;
+    return digits >= BASE64_LEN_MIN && text[at] == '\0';
+}
+
+/* `text` has room for it after it was decoded; *len of that. False: it is no base64. Padding may be
+ * left out, but not be wrong. */
+static bool decode_base64(const char *text, char *out, size_t *len)
+{
+    size_t digits = 0, padding = 0;
+    uint32_t bits = 0;
+    *len = 0;
+    for (; *text; text++) {
+        int digit = digit_of(*text);
+        if (is_gap(*text))
+            continue;
+        if (*text == '=') {
+            padding++;
+            continue;
+        }
+        if (digit < 0 || padding)
+            return false;
+        bits = bits << 6 | (uint32_t)digit;
+        if (++digits % 4 != 1)
+            out[(*len)++] = (char)(bits >> (6 - 2 * ((digits - 1) % 4)));
+    }
+    return digits % 4 != 1 && (padding == 0 || padding == (4 - digits % 4) % 4);
 }
 
 int reference_decode_base64(const char *text, size_t bytes_max, struct str *bytes, struct err *err)
@@ -86,20 +130,18 @@ int reference_decode_base64(const char *text, size_t bytes_max, struct str *byte
         text = body + strlen(";base64,");
     }
     size_t len = strlen(text);
-    if (len / 4 * 3 > bytes_max)
+    /* Not one in ten characters is a gap, in whatever programs write. */
+    bool is_too_large = len / 4 * 3 > bytes_max + bytes_max / 10;
+    char *out = is_too_large ? NULL : mem_alloc(len / 4 * 3 + 3);
+    bool good = out && decode_base64(text, out, &len) && len > 0;
+    is_too_large = is_too_large || (good && len > bytes_max);
+    if (good && !is_too_large)
+        str_append(bytes, out, len);
+    free(out);
+    if (is_too_large)
         return err_set(err, ERR_INVALID, "voice",
                        "the recording inside the job is larger than %zu bytes", bytes_max);
-    unsigned char *out = mem_alloc(len / 4 * 3 + 3);
-    int got =
-        len && len % 4 == 0 ? EVP_DecodeBlock(out, (const unsigned char *)text, (int)len) : -1;
-    if (got > 0) {
-        size_t padding = (size_t)(text[len - 1] == '=') + (size_t)(text[len - 2] == '=');
-        str_append(bytes, (const char *)out, (size_t)got - padding);
-    }
-    free(out);
-    return got > 0 ? 0
-                   : err_set(err, ERR_INVALID, "voice",
-                             "expected base64 with padding and without spaces");
+    return good ? 0 : err_set(err, ERR_INVALID, "voice", "expected base64");
 }
 
 /* --- In a file -------------------------------------------------------------------------------- */
@@ -129,8 +171,10 @@ char *reference_transcript(const char *path)
     size_t stem = dot && !strchr(dot, '/') ? (size_t)(dot - path) : strlen(path);
     char *text_path = str_format("%.*s.txt", (int)stem, path), *transcript = NULL;
     struct str text = {0};
+    struct stat info;
     struct err none;
-    if (fs_read_file(text_path, VOICE_TRANSCRIPT_BYTES_MAX, &text, &none) == 0 &&
+    if (stat(text_path, &info) == 0 && S_ISREG(info.st_mode) &&
+        fs_read_file(text_path, VOICE_TRANSCRIPT_BYTES_MAX, &text, &none) == 0 &&
         strlen(str_text(&text)) == text.len && utf8_valid(str_text(&text), text.len, NULL) &&
         !text_is_blank(str_text(&text), text.len)) {
         while (text.len && strchr(" \t\r\n", text.data[text.len - 1]))
@@ -182,6 +226,12 @@ const char *reference_format(const void *data, size_t len)
     if (content)
         return content->format;
     return len >= 2 && bytes[0] == 0xff && (bytes[1] & 0xe0) == 0xe0 ? "mp3" : "audio";
+}
+
+bool reference_needs_ffmpeg(const struct str *bytes)
+{
+    const struct content *content = find_content(bytes->data, bytes->len);
+    return content && content->demuxer;
 }
 
 static int check_sound(const struct audio_clip *clip, struct err *err)

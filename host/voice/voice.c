@@ -116,8 +116,7 @@ static int find_profile(const char *profile, struct voice_ref *ref, struct err *
 {
     int result = reference_decode_base64(profile, (size_t)VOX_PROFILE_SIZE_MAX, &ref->profile, err);
     if (result != 0)
-        err_set(err, ERR_INVALID, "voice_profile",
-                "expected base64 with padding and without spaces, of at most %llu bytes",
+        err_set(err, ERR_INVALID, "voice_profile", "expected base64 of at most %llu bytes",
                 (unsigned long long)VOX_PROFILE_SIZE_MAX);
     return result;
 }
@@ -145,6 +144,7 @@ static int find_voice(const struct voice_request *request, const struct vox_entr
                       const struct voice_places *places, struct voice_ref *ref, struct err *err)
 {
     const char *voice = request->voice;
+    bool has_profile = request->profile || request->profile_url;
     int result = 0;
     if (!(entry->capabilities & VOX_CAP_CLONING))
         return not_found(voice ? voice : "(in the job)", entry, places, err);
@@ -152,16 +152,17 @@ static int find_voice(const struct voice_request *request, const struct vox_entr
         result = find_profile(request->profile, ref, err);
     if (result != 0)
         return result;
+    ref->profile_url = mem_copy_string(request->profile_url);
     if (voice)
         result = find_recording(voice, entry, places, ref, err);
-    if (request->profile && (!voice || result == ERR_VOICE_NOT_FOUND)) {
+    if (has_profile && (!voice || result == ERR_VOICE_NOT_FOUND)) {
         ref->id = mem_copy_string(voice ? voice : "(in the job)"); /* the profile is all there is */
         result = 0;
     }
     if (result != 0)
         return result;
     lay_over(request, ref);
-    if (!ref->transcript && !request->profile && (entry->capabilities & VOX_CAP_NEEDS_TRANSCRIPT))
+    if (!ref->transcript && !has_profile && (entry->capabilities & VOX_CAP_NEEDS_TRANSCRIPT))
         return err_set(err, ERR_INVALID, "voice_text",
                        "plugin \"%s\" needs what is said in the recording: give voice_text "
                        "or a .txt beside it",
@@ -172,15 +173,16 @@ static int find_voice(const struct voice_request *request, const struct vox_entr
 int voice_find(const struct voice_request *request, const struct vox_entry *entry,
                const struct voice_places *places, struct voice_ref *ref, struct err *err)
 {
+    bool has_profile = request->profile || request->profile_url;
     *ref = (struct voice_ref){0};
-    if (!request->voice && !request->profile) {
+    if (!request->voice && !has_profile) {
         if (entry->capabilities & VOX_CAP_NEEDS_VOICE)
             return err_set(err, ERR_INVALID, "voice",
                            "plugin \"%s\" has no voice of its own: name a recording", entry->id);
         return 0;
     }
     const char *speaker =
-        request->voice && !request->profile ? find_speaker(entry, request->voice) : NULL;
+        request->voice && !has_profile ? find_speaker(entry, request->voice) : NULL;
     if (speaker) {
         ref->is_speaker = true;
         ref->id = mem_copy_string(speaker);
@@ -199,6 +201,7 @@ void voice_ref_finish(struct voice_ref *ref)
     free(ref->library_id);
     free(ref->path);
     free(ref->url);
+    free(ref->profile_url);
     free(ref->transcript);
     free(ref->language);
     str_finish(&ref->bytes);
@@ -306,6 +309,30 @@ static int get_from_library(const struct voice_ref *ref, const struct voice_fetc
     return result == LIBRARY_GONE ? (int)err->code : result;
 }
 
+/* The file of the job's own profile, fetched once for many jobs. */
+static int get_profile(const struct voice_ref *ref, const struct voice_fetch *fetch,
+                       struct voice_use *use, struct err *err)
+{
+    struct voice_fetch bounded = *fetch;
+    bool must_make;
+    int result = 0;
+    bounded.bytes_max = (size_t)VOX_PROFILE_SIZE_MAX + PROFILE_HEADER_MAX;
+    char *key = str_format("file %s", ref->profile_url);
+    struct voice_item *item = cache_get(use->cache, key, fetch->stop, &must_make, err);
+    free(key);
+    if (!item)
+        return err->code;
+    if (must_make)
+        result = reference_download(ref->profile_url, &bounded, &item->blob, err);
+    if (result != 0)
+        cache_failed(use->cache, item);
+    else if (must_make)
+        cache_done(use->cache, item, clock_now() + VOICE_URL_FRESH_S * CLOCK_S);
+    if (result == 0)
+        use->given = item;
+    return result;
+}
+
 static struct vox_str borrow(const char *text)
 {
     return (struct vox_str){text, text ? strlen(text) : 0};
@@ -340,8 +367,13 @@ int voice_open(struct voice_cache *cache, const struct voice_ref *ref,
         result = get_from_library(ref, fetch, use, err);
     else if (ref->path || ref->url || ref->bytes.len)
         result = get_recording(ref, fetch, use, err);
+    const char *field = "voice";
+    if (result == 0 && ref->profile_url) {
+        field = "voice_profile";
+        result = get_profile(ref, fetch, use, err);
+    }
     if (result != 0) {
-        snprintf(err->field, sizeof(err->field), "voice");
+        snprintf(err->field, sizeof(err->field), "%s", field);
         voice_close(use);
         return result;
     }
@@ -355,7 +387,9 @@ void voice_close(struct voice_use *use)
         cache_unpin(use->cache, use->recording);
     if (use->profile)
         cache_unpin(use->cache, use->profile);
+    if (use->given)
+        cache_unpin(use->cache, use->given);
     voice_entry_finish(&use->entry);
     text_list_finish(&use->warnings);
-    use->recording = use->profile = NULL;
+    use->recording = use->profile = use->given = NULL;
 }

@@ -32,10 +32,10 @@
 #define VOICE_METADATA_BYTES_MAX (64u << 10)
 #define VOICE_TRANSCRIPT_BYTES_MAX (64u << 10)
 #define VOICE_URL_LEN_MAX 8192
-#define VOICE_SECONDS_MAX 600.0           /* of a recording */
-#define VOICE_SECONDS_MIN 0.5             /* of one that is taken into a library */
-#define VOICE_SILENT_PEAK 0.001           /* a recording that is nowhere louder is silent */
-#define VOICE_INLINE_BYTES_MAX (6u << 20) /* of a recording inside a job, decoded from base64 */
+#define VOICE_SECONDS_MAX 600.0            /* of a recording */
+#define VOICE_SECONDS_MIN 0.5              /* of one that is taken into a library */
+#define VOICE_SILENT_PEAK 0.001            /* a recording that is nowhere louder is silent */
+#define VOICE_INLINE_BYTES_MAX (50u << 20) /* of a recording inside a job, decoded from base64 */
 #define VOICE_REFERENCE_BYTES_MAX (256u << 20) /* of any recording */
 #define VOICE_PORTABLE_BYTES_MAX (1u << 30)    /* of a portable file */
 #define VOICE_LIBRARY_MAX 100000               /* voices in a library */
@@ -105,6 +105,8 @@ void voice_list_finish(struct voice_list *list);
 
 /* By id, else by the name that the id was derived from, else NAME.wav; ERR_VOICE_NOT_FOUND. */
 int voice_library_get(const char *dir, const char *id, struct voice_entry *entry, struct err *err);
+/* Where its recording is, as it was given; the caller's. */
+char *voice_library_recording(const char *dir, const struct voice_entry *entry);
 /* The profiles of a voice: appends "PLUGIN VERSION, N bytes" each. */
 void voice_library_profiles(const char *dir, const struct voice_entry *entry,
                             struct text_list *profiles);
@@ -122,6 +124,9 @@ struct voice_import {
     const char *transcript, *language, *consent; /* NULL: not known */
     const cJSON *metadata;                       /* an object, or NULL */
     bool replace; /* of a voice that is there everything is replaced, its profiles go */
+    /* A voice that is there, of the same recording and with the same said of it, is no conflict: a
+     * job may come twice. It stays as it is. */
+    bool same_is_fine;
 };
 /* Takes a voice in, whole or not at all: fetches, checks that it can be decoded, is no silence and
  * neither too short nor too long, writes. `entry` (NULL: not wanted) is what was written.
@@ -152,7 +157,8 @@ struct voice_request {
     const char *id;         /* a name for messages, of a voice that travels in the job */
     const char *transcript; /* takes the place of the library's */
     const char *language;
-    const char *profile; /* base64 */
+    const char *profile;     /* base64 */
+    const char *profile_url; /* or "s3://...", where it is */
 };
 
 /* A voice that was found; owns its parts. All zero: the model's default. */
@@ -168,6 +174,7 @@ struct voice_ref {
     char *url; /* of a recording, or NULL; never shown, since its query may hold a signature */
     char *transcript, *language; /* NULL: not known */
     struct str profile;          /* that came with the job */
+    char *profile_url;           /* of one that is fetched when the voice is opened; NULL */
 };
 
 /* Finds what a job asks for, of a plugin. ERR_VOICE_NOT_FOUND lists the speakers; ERR_UNSUPPORTED:
@@ -186,6 +193,7 @@ void voice_cache_destroy(struct voice_cache *cache); /* nothing is open any more
 struct voice_use {
     struct voice_cache *cache;
     struct voice_item *recording, *profile; /* pinned, or NULL */
+    struct voice_item *given;               /* likewise: the file of the job's profile */
     struct voice_entry entry;               /* of a library, as it was when it was opened */
     struct text_list warnings;
     int32_t
@@ -201,6 +209,10 @@ int voice_open(struct voice_cache *cache, const struct voice_ref *ref,
  * voice_open. */
 int voice_profile(struct voice_use *use, const struct voice_ref *ref, const struct session *session,
                   const atomic_int *stop, struct vox_voice *out, struct err *err);
+/* Appends the profile in `voice` as a file, which says what it belongs to; nothing without a
+ * recording. After voice_profile. */
+void voice_profile_file(const struct voice_use *use, const struct session *session,
+                        const struct vox_voice *voice, struct str *out);
 void voice_close(struct voice_use *use); /* all zero is fine */
 
 #endif

@@ -21,6 +21,8 @@ int reference_download(const char *url, const struct voice_fetch *fetch, struct 
 int reference_read(const char *path, struct str *bytes, struct err *err);
 /* "wav", "m4a" ... by the content's first bytes; "audio" when unknown. Static. */
 const char *reference_format(const void *data, size_t len);
+/* Is it what libsndfile cannot decode? */
+bool reference_needs_ffmpeg(const struct str *bytes);
 /* Decodes by libsndfile, else by ffmpeg where that may help and is installed. *by_ffmpeg (NULL: not
  * wanted) says which. Silence is refused. */
 int reference_decode(const struct str *bytes, const atomic_int *stop, struct audio_clip *clip,
@@ -116,8 +118,9 @@ struct voice_item {
     struct voice_item *next;
     char *key;
     /* guarded by the cache's lock */
-    bool is_ready;  /* else its maker is at work */
-    uint32_t users; /* pins, the maker's too */
+    bool is_ready;          /* else its maker is at work */
+    const atomic_int *stop; /* the maker's, as long as it is at work; NULL: it cannot be stopped */
+    uint32_t users;         /* pins, the maker's too */
     uint64_t used_at;
     int64_t expires; /* clock_now; CLOCK_NEVER */
     /* set by the maker, read only once ready */

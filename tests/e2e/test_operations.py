@@ -184,6 +184,34 @@ class Voices(OperationCase):
             self.assertNotEqual(first["profile"]["base64"], again["profile"]["base64"])
             self.assertEqual(len(list((self.library / "Anna" / "profiles").glob("*.bin"))), 1)
 
+    def test_urls_of_callbacks_are_not_kept_with_a_voice(self):
+        self.begin("worker")
+        url = "http://127.0.0.1:9/done?token=secret"
+        self.good(op="upload", name="Anna", audio=LOW, metadata={"callback_url": url, "a": 1})
+        self.assertEqual(self.good(op="voice_list")["voices"][0]["metadata"], {"a": 1})
+
+    def test_time_of_the_job_ends_the_storing_of_a_voice(self):
+        with S3Server(faults=["stall"]) as server:
+            self.begin("worker", storage=self.bucket(server))
+            self.bad("timeout", "ran longer than 1 s", op="voice_create", name="Anna", audio=LOW, timeout_s=1)
+            self.assertFalse((self.library / "Anna").exists())
+            self.good(text="Hi", options=SHORT)
+
+    def test_fm_83_new_voice_that_comes_twice_is_the_same_voice(self):
+        """As a platform sends a job again whose worker died; profile and sample are made again or found."""
+        for _ in self.fronts():
+            job = {"op": "voice_create", "name": "Anna B", "audio": LOW, "language": "en", "metadata": {"a": [1, {"b": 2}]},
+                   "sample": True, "seed": 1, "options": SHORT}
+            first, again = self.ask_many(job, job)
+            self.assertEqual(first["voice"], again["voice"])
+            self.assertEqual(first["profile"], again["profile"])
+            self.assertEqual(first["audio"]["sha256"], again["audio"]["sha256"])
+            self.assertEqual(self.good(**job, replace=True)["voice"]["created"], first["voice"]["created"])
+            for change in ({"audio": HIGH}, {"language": "de"}, {"voice_text": "x"}, {"consent": "y"},
+                           {"metadata": {"a": [1, {"b": 3}]}}):
+                self.bad("invalid_request", "already", **{**job, **change})
+            self.good(op="upload", **{name: job[name] for name in ("name", "audio", "language", "metadata")})
+
     def test_new_voice_that_fails_leaves_nothing(self):
         models = ({"model_type": "tone", "options": {"profile_fail": True}},)
         for _ in self.fronts(models=models):
@@ -255,6 +283,107 @@ class Voices(OperationCase):
         """An object that somebody else has put there."""
         from s3_server import Object
         server.objects[key] = Object(body, "audio/wav", {}, hashlib.md5(body).hexdigest(), 1.7e9)
+
+    def test_fm_82_objects_of_a_new_voice_are_used_by_another_worker(self):
+        for front in self.FRONTS:
+            with self.subTest(front), S3Server() as server:
+                self.begin(front, storage=self.bucket(server, voices_prefix="private/users/"), worker=ROOMY)
+                made = self.good(name="Anna", audio_data=LOW, language="en", user_id="u1",
+                                 metadata={"is_kids_voice": True}, options=SHORT, seed=1)
+                self.assertRegex(made["recorded_path"], r"^private/users/u1/en/kids/recorded/Anna_[0-9a-f]{16}\.wav$")
+                self.assertRegex(made["profile_path"], r"^private/users/u1/en/kids/profiles/Anna_[0-9a-f]{16}\.bin$")
+                self.assertRegex(made["sample_path"], r"^private/users/u1/en/kids/samples/Anna_[0-9a-f]{16}\.wav$")
+                self.assertEqual(sorted(server.objects),
+                                 sorted([made["recorded_path"], made["profile_path"], made["sample_path"]]))
+                self.assertEqual(server.objects[made["recorded_path"]].body, base64.b64decode(LOW))
+                self.assertEqual(self.content({"url": made["recorded_url"]}), base64.b64decode(LOW))
+                self.assertEqual(self.content({"url": made["sample_url"]}), server.objects[made["sample_path"]].body)
+                self.assertEqual(made["audio"]["url"], made["sample_url"])
+                kept = server.objects[made["profile_path"]]
+                self.assertEqual((kept.metadata["voice_id"], kept.metadata["user_id"], kept.metadata["model_type"]),
+                                 ("Anna", "u1", "tone"))
+                uploaded = self.good(op="upload", name="Bob", audio=HIGH)
+                self.assertRegex(uploaded["recorded_path"], r"^private/users/recorded/Bob_[0-9a-f]{16}\.wav$")
+                again = self.good(op="voice_create", voice="bea", audio=uploaded["recorded_path"])
+                self.assertEqual(again["recorded_path"], uploaded["recorded_path"], "it is there already")
+                here = self.good(text="Hi", voice="Anna", seed=1, options=SHORT)
+                self.end()
+                self.begin(front, storage=self.bucket(server, voices_prefix="private/users/"), worker=ROOMY)
+                for voice in ({"profile_path": made["profile_path"]}, {"voice_profile": made["profile_path"]},
+                              {"voice": {"profile": f"s3://{server.bucket}/{made['profile_path']}"}},
+                              {"metadata": {"profile_path": made["profile_path"]}},
+                              {"voice": made["recorded_path"]}, {"voice": {"audio": made["recorded_path"]}}):
+                    there = self.good(text="Hi", seed=1, options=SHORT, **voice)
+                    self.assertEqual(there["audio"]["sha256"], here["audio"]["sha256"], f"FM-72, FM-88: {voice}")
+                both = self.good(text="Hi", seed=1, options=SHORT, voice_id="nobody", profile_path="private/users/none.bin",
+                                 profile_base64=made["profile"]["base64"])
+                self.assertEqual(both["audio"]["sha256"], here["audio"]["sha256"], "what the job has counts")
+                self.end()
+
+    def test_deleted_voice_leaves_nothing_in_the_storage(self):
+        for front in self.FRONTS:
+            with self.subTest(front), S3Server() as server:
+                self.begin(front, storage=self.bucket(server))
+                made = []
+                for name, audio, more in (("Anna", LOW, {"user_id": "u"}), ("Anna", HIGH, {"user_id": "u", "replace": True}),
+                                          ("Anna_0123456789abcdef", LOW, {"user_id": "u"}), ("Annabel", LOW, {})):
+                    made.append(self.good(op="voice_create", voice=name, audio=audio, language="en", **more))
+                self.put(server, "voices/u/en/recorded/Anna_note.txt", b"x")
+                self.assertEqual(len(server.objects), 9)
+                self.good(op="voice_delete", voice="Anna", user_id="u")
+                left = {"voices/u/en/recorded/Anna_note.txt", *(voice[name] for voice in made[2:]
+                                                                for name in ("recorded_path", "profile_path"))}
+                self.assertEqual(set(server.objects), left)
+                self.end()
+            with self.subTest(front), S3Server() as server:
+                self.begin(front, storage=self.bucket(server))
+                self.good(op="upload", voice="Anna", audio=LOW)
+                server.faults.append("403")
+                self.assertEqual(self.one(op="voice_delete", voice="Anna")["error"]["code"], "storage_failed")
+                self.assertTrue((self.library / "Anna").exists(), "it can be tried again")
+                self.good(op="voice_delete", voice="Anna")
+                self.assertEqual(server.objects, {})
+                self.end()
+
+    def test_fm_69_profile_objects_that_do_not_fit(self):
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server))
+            made = self.good(op="voice_create", voice="anna", audio=LOW)
+            whole = server.objects[made["profile_path"]].body
+            for name, body in (("voices/cut.bin", whole[:-1]), ("voices/noise.bin", b"no profile" * 10),
+                               ("voices/empty.bin", b""), ("voices/other.bin", whole.replace(b'"tone"', b'"f5tt"'))):
+                self.put(server, name, body)
+                self.assertEqual(self.bad("invalid_request", op="tts", text="Hi", profile_path=name)["field"], "voice_profile")
+            server.http.handle_error = lambda *args: None  # we leave in the midst of what is too large
+            self.put(server, "voices/large.bin", b"x" * (11 << 20))
+            self.bad("too_large", op="tts", text="Hi", profile_path="voices/large.bin")
+            self.assertEqual(self.bad("voice_not_found", op="tts", text="Hi", profile_path="voices/gone.bin")["field"],
+                             "voice_profile")
+            for path in ("a/b.npy", "voices/../x.bin", f"s3://other/{made['profile_path']}", "/etc/passwd"):
+                self.bad("invalid_request", op="tts", text="Hi", profile_path=path)
+
+    def test_fm_80_new_voice_that_cannot_be_stored_is_no_success(self):
+        for faults in (["403"], ["ok", "403"], ["ok", "ok", "403"]):
+            with S3Server(faults=faults) as server:
+                self.begin("worker", storage=self.bucket(server))
+                answer = self.one(op="voice_create", name="Anna", audio=LOW, sample=True, options=SHORT)
+                self.assertEqual((answer["status"], answer["error"]["code"]), ("error", "storage_failed"), answer)
+                self.assertNotIn("recorded_path", answer)
+                self.assertFalse((self.library / "Anna").exists(), "whole or not at all")
+                self.assertEqual(self.good(op="voice_create", name="Anna", audio=LOW)["voice"]["id"], "Anna")
+
+    def test_large_recording_travels_in_a_job(self):
+        recording = wav(150, seconds=220)  # 7 MB
+        for front in ("worker", "api"):
+            self.begin(front)
+            lines = base64.encodebytes(recording).decode()
+            self.assertGreater(len(lines), 9 << 20)
+            self.assertEqual(self.good(op="upload", name="Anna", audio=lines)["voice"]["reference"]["bytes"], len(recording))
+            one, other = self.ask_many({"text": "Hi", "seed": 1, "voice": lines, "options": SHORT},
+                                       {"text": "Hi", "seed": 1, "voice": "Anna", "options": SHORT})
+            self.assertEqual(one["audio"]["sha256"], other["audio"]["sha256"])
+            self.assertEqual(self.good(op="capabilities")["limits"]["voice_inline_bytes_max"], 50 << 20)
+            self.end()
 
     def test_file_storage_has_voices_too(self):
         for _ in self.fronts(storage={"dir": str(self.dir / "objects"), "public_base_url": "https://cdn.example"}):
@@ -344,6 +473,36 @@ class Asking(OperationCase):
         self.assertEqual(self.error, "Job is not complete. Status: PROCESSING")
         self.post(f"/cancel/{running}")
 
+    def test_quick_operations_wait_for_no_place(self):
+        """At one job at a time, and that place taken."""
+        self.begin("api", models=({"model_type": "tone"},), host={"log_level": "debug", "fetch_private": True,
+                                                                 "concurrency": 1})
+        self.good(op="upload", name="Anna", audio=LOW)
+        running = self.post("/run", {"input": {"id": "r", "text": "Hi", "options": {"sleep_ms": 3600000}}})["id"]
+        waiting = self.post("/run", {"input": {"text": "Hi", "options": SHORT}})["id"]
+        self.worker.wait_log(event="job accepted", job="r")
+        self.wait_for(lambda: self.good(op="status", job_id="r")["state"], "running", "the job")
+        self.assertEqual(self.good(op="voice_list")["count"], 1)
+        self.assertEqual(self.good(endpoint="list_voices")["count"], 1)
+        self.assertEqual(self.good(op="capabilities")["voices"], 1)
+        self.assertEqual(self.good(op="status", job_id="r")["state"], "running")
+        self.assertEqual(self.get(f"/status/{waiting}")["status"], "IN_QUEUE")
+        self.post(f"/cancel/{running}")
+        self.wait_for(lambda: self.get(f"/status/{waiting}")["status"], "COMPLETED", "the job that waited")
+
+    def test_quick_operations_are_answered_by_a_worker_at_work(self):
+        """More jobs are taken than there are sessions."""
+        plane = self.start_plane(hold_s=5)
+        worker = self.start_worker(plane, {"model_type": "tone", "sessions": 1},
+                                   host={"log_level": "debug", "concurrency": 3})
+        running = plane.submit({"input": {"id": "r", "text": "Hi", "options": {"sleep_ms": 3600000}}})
+        waiting = plane.submit({"input": {"text": "Hi", "options": SHORT}})
+        worker.wait_log(event="job accepted", job="r")
+        for job in ({"op": "status", "job_id": "r"}, {"op": "voice_list"}, {"op": "capabilities"}):
+            self.assertEqual(self.final(plane.wait(plane.submit({"input": job}), TIMEOUT_S).final)["status"], "ok")
+        plane.cancel(running)
+        plane.wait(waiting, TIMEOUT_S)
+
     def test_metadata_and_ids_come_back_and_name_objects(self):
         with S3Server() as server:
             self.begin("worker", storage=self.bucket(server, key_template="{user_id}/{story_id}/{job_id}.{ext}"))
@@ -396,6 +555,77 @@ class Results(OperationCase):
                 self.assertEqual(self.content(self.good(op="download", job_id="b", user_id="u")["file"]),
                                  server.objects["results/u/b.wav"].body)
                 self.bad("invalid_request", "no audio", op="download", job_id="b", user_id="other")
+                self.end()
+
+    def test_fm_88_download_of_another_workers_job_by_its_id_alone(self):
+        """With the template that nobody can guess keys of, and no more said than the job's id."""
+        for front in self.FRONTS:
+            with self.subTest(front), S3Server() as server:
+                self.begin("worker", storage=self.bucket(server))
+                spoken = self.good(id="a-1", text="Hello there", response="url", timestamps=["vtt"], format="flac",
+                                   options=SHORT)
+                self.assertRegex(sorted(server.objects)[0], r"^[0-9a-f]{32}/a-1\.flac$")
+                self.end()
+                self.begin(front, storage=self.bucket(server))
+                file = self.good(op="download", job_id="a-1")["file"]
+                self.assertEqual(hashlib.sha256(self.content(file)).hexdigest(), spoken["audio"]["sha256"])
+                self.assertEqual(file["content_type"], "audio/flac")
+                timing = self.good(op="download", job_id="a-1", type="timing")["file"]
+                self.assertTrue(self.content(timing).startswith(b"WEBVTT"))
+                self.bad("invalid_request", "no audio", op="download", job_id="a-1", format="mp3")
+                self.bad("invalid_request", "no audio", op="download", job_id="a-2")
+                self.end()
+
+    def test_download_by_other_templates(self):
+        with S3Server() as server:
+            for template, fields in (("{date}/{user_id}/{job_id}.{ext}", {"user_id": "u"}),
+                                     ("{story_id}-{random}.{ext}", {"story_id": "s"})):
+                storage = self.bucket(server, key_template=template)
+                self.begin("worker", storage=storage)
+                spoken = self.good(id="a", text="Hi", response="url", options=SHORT, **fields)
+                self.end()
+                self.begin("worker", storage=storage)
+                file = self.good(op="download", job_id="a", **fields)["file"]
+                self.assertEqual(hashlib.sha256(self.content(file)).hexdigest(), spoken["audio"]["sha256"])
+                self.bad("invalid_request", f"as {list(fields)[0]}", op="download", job_id="a")
+                self.end()
+            for template, word in (("{voice}/{job_id}.{ext}", "{voice}"), ("x.{ext}", "neither {job_id} nor {random}")):
+                self.begin("worker", storage=self.bucket(server, key_template=template))
+                self.bad("unsupported", word, op="download", job_id="a")
+                self.end()
+
+    def test_wrong_storage_of_a_job_is_noticed_before_it_speaks(self):
+        plane = self.start_plane(hold_s=5)
+        worker = self.start_worker(plane, host={"log_level": "debug"})
+        good = {"endpointUrl": "http://127.0.0.1:9", "bucketName": "b", "accessId": "a", "accessSecret": "s"}
+        for wrong in ({**good, "bucketName": None}, {**good, "accessId": 7}, {**good, "endpointUrl": "ftp://x"}, {}, "text"):
+            body = plane.wait(plane.submit({"input": {"text": "Hi", "options": {"sleep_ms": 3600000}}, "s3Config": wrong}),
+                              TIMEOUT_S).final
+            self.assertEqual(json.loads(body["error"])["error_field"], "s3Config", wrong)
+        body = plane.wait(plane.submit({"input": {"op": "capabilities"}, "s3Config": {}}), TIMEOUT_S).final
+        self.assertEqual(body["output"]["status"], "ok", "it has no use for one")
+        self.assertFalse(worker.events(event="job accepted", model="tone"))
+
+    def test_words_and_subtitles_too_long_for_an_answer_go_to_the_storage(self):
+        text = "word " * 1000
+        job = {"id": "a", "text": text, "timestamps": ["srt", "json"], "options": {"ms_per_char": 1}}
+        limits = {"body_bytes_max": 60000, "inline_chars_max": 1000000}
+        for front in self.FRONTS[1:]:
+            with self.subTest(front), S3Server() as server:
+                self.begin(front, storage=self.bucket(server, key_template="{job_id}.{ext}"), worker=limits)
+                answer = self.good(**job)
+                self.assertEqual(sorted(server.objects), ["a.json", "a.srt", "a.wav", "a.words.json"])
+                words = json.loads(self.content({"url": answer["words_url"]}))
+                self.assertEqual((len(words), words[0]["word"]), (1000, "word"))
+                self.assertEqual(set(answer["subtitle_urls"]), {"srt", "json"})
+                self.assertEqual(hashlib.sha256(self.content(answer["audio"])).hexdigest(), answer["audio"]["sha256"])
+                self.assertNotIn("words", answer)
+                self.bad("too_large", "worker.body_bytes_max", **job, response="inline")
+                older = self.good(text=text, return_word_timings=True, options={"ms_per_char": 1})
+                self.assertEqual((older["word_count"], set(older["timing_files"])), (1000, {"srt"}))
+                self.end()
+                self.begin(front, worker=limits)
+                self.bad("too_large", "set up `storage`", **job)
                 self.end()
 
     def test_batch_downloads_into_its_folder(self):
@@ -476,13 +706,36 @@ class Older(OperationCase):
             self.assertEqual(self.good(endpoint="status", job_id=answer["job_id"])["status"], "COMPLETED")
             self.assertIn("audio_data", self.good(endpoint="result", job_id=answer["job_id"]))
 
+    def test_timing_files_of_the_files_family(self):
+        """A.8: a cue or row for each word, in the layouts that its clients parse; FM-32: the types that it named."""
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server), worker=ROOMY)
+            job = {"text": "Hello there you", "return_word_timings": True, "seed": 1}
+            answer = self.good(timing_format="all", **job)
+            self.assertEqual(set(answer["timing_files"]), {"srt", "vtt", "csv", "json", "ass"})
+            files = {name: self.content({"url": url}).decode() for name, url in answer["timing_files"].items()}
+            self.assertTrue(files["csv"].startswith("word,start_time,end_time,confidence\nHello,0.000,"), files["csv"])
+            self.assertEqual([files[name].count(sign) for name, sign in (("srt", "-->"), ("vtt", "-->"), ("ass", "Dialogue:"))],
+                             [3, 3, 3])
+            data = json.loads(files["json"])
+            self.assertEqual((data["job_id"], data["timing_data"]["full_text"]), (answer["job_id"], "Hello there you"))
+            self.assertEqual(set(data["timing_data"]["words"][0]), {"word", "start_time", "end_time", "confidence"})
+            for name, kind in (("srt", "text/plain"), ("vtt", "text/vtt"), ("csv", "text/csv"), ("json", "application/json"),
+                               ("ass", "text/plain")):
+                timing = self.good(endpoint="download", job_id=answer["job_id"], type="timing", format=name)
+                self.assertEqual((timing["content_type"], timing["format"]), (kind, name))
+            compact = self.good(timing_format="compact", **job)
+            self.assertTrue(self.content({"url": compact["timing_files"]["csv"]}).startswith(b"word,start,end\nHello,"))
+            ours = self.good(timestamps=["csv"], text="Hello there you", response="url")
+            self.assertTrue(self.content({"url": ours["subtitle_urls"]["csv"]}).startswith(b"word,start,end,text_begin"))
+
     def test_files_family_without_storage_is_inline(self):
         self.begin("api", worker=ROOMY)
         answer = self.good(text="Hello there", return_word_timings=True, seed=1)
         self.assertEqual(answer["audio_data"], answer["audio"]["base64"])
         self.assertNotIn("audio_base64", answer)
         self.assertEqual([word["word"] for word in answer["word_timings"]], ["Hello", "there"])
-        self.assertEqual(set(answer["word_timings"][0]), {"word", "start_time", "end_time"})
+        self.assertEqual(set(answer["word_timings"][0]), {"word", "start_time", "end_time", "confidence"})
 
     def test_fm_29_times_that_cannot_be_had_have_a_reason(self):
         self.begin("worker", models=({"model_type": "plain", "plugin": TEMPLATE},))
@@ -561,16 +814,37 @@ class Older(OperationCase):
             self.assertEqual((large["file_path"], large["audio_base64"]), (large["audio_url"], None))
             self.assertEqual(large["metadata"]["response_type"], "file_path_only")
 
+    def test_voices_family_with_keys(self):
+        """A.11 and A.12: a new voice is answered with the keys of its objects, and a job names them."""
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server), worker=ROOMY)
+            made = self.good(name="Anna", audio_data=LOW, audio_format="webm", language="en", user_id="u", options=SHORT)
+            for name, kind in (("profile_path", "profiles"), ("embedding_path", "profiles"), ("r2_profile_path", "profiles"),
+                               ("sample_path", "samples"), ("sample_audio_path", "samples"), ("r2_sample_path", "samples"),
+                               ("recorded_path", "recorded")):
+                self.assertTrue(made[name].startswith(f"voices/u/en/{kind}/Anna_"), name)
+                self.assertIn(made[name], server.objects)
+            self.good(op="voice_delete", voice="Anna")
+            spoken = self.good(text="Hi", voice_id="Anna", profile_path=made["profile_path"], seed=1, options=SHORT)
+            self.assertEqual((spoken["status"], spoken["voice_id"]), ("success", "Anna"))
+            other = self.good(text="Hi", voice_id="Anna", metadata={"profile_path": made["profile_path"]}, seed=1,
+                              options=SHORT)
+            self.assertEqual(other["audio"]["sha256"], spoken["audio"]["sha256"])
+            cloned = self.good(name="Bea", audio_path=made["recorded_path"], sample=False)
+            self.assertEqual((cloned["recorded_path"], cloned["voice_id"]), (made["recorded_path"], "Bea"))
+            self.one(text="Hi", voice_id="Anna", profile_path="other/b.npy")
+            self.assertTrue(self.error.startswith('profile_path: expected the key of an object below "voices/"'), self.error)
+
     def test_fm_48_and_63_voices_family_errors_in_its_words(self):
         self.begin("worker")
         cases = [({"text": "Hi", "story_type": "user"}, "Both text and voice_id are required"),
                  ({"voice_id": "low"}, "Both text and voice_id are required"),
                  ({"voice_id": "low", "profile_base64": "AAAA"}, "text, voice_id, and profile_base64 are required"),
-                 ({"voice_id": "low", "model_type": "higgs"}, "Unknown model type: higgs. "),
+                 ({"voice_id": "low", "model_type": "higgs"}, "Unknown model type: higgs. Available: tone"),
                  ({"name": "x"}, "name and either audio_data or audio_path are required"),
                  ({"audio_data": LOW}, "name and either audio_data or audio_path are required"),
                  ({"text": "Hi", "voice_id": "x", "profile_base64": "!"}, "Failed to decode voice profile data: "),
-                 ({"text": "Hi", "voice_id": "x", "profile_path": "a/b.npy"}, "profile_path: unsupported: "),
+                 ({"text": "Hi", "voice_id": "x", "profile_path": "a/b.npy"}, "profile_path: unsupported: there is no storage"),
                  ({"text": "Hi", "voice_id": "x", "storage_path": "../x"}, "storage_path: unsupported: "),
                  ({"prompt": "Hi", "yt_url": "https://x.example"}, None)]
         for job, text in cases:

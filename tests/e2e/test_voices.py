@@ -2,7 +2,9 @@
 and processes that are killed at any moment."""
 
 import base64
+import hashlib
 import http.server
+import io
 import json
 import math
 import os
@@ -12,6 +14,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import tarfile
 import threading
 import time
 import unittest
@@ -242,6 +245,61 @@ class BadInput(VoiceCase):
         self.assertIn("manifest.json", self.fails("import", self.write("bad.tar", whole[recording:]), "--as", "copy"))
         self.assertEqual(json.loads(self.voices("list", "--json").stdout)["count"], 1)
         self.assertIn("cannot be written", self.fails("export", "anna", "-o", self.dir / "missing" / "x.tar"))
+
+    def test_fm_53_portable_files_with_evil_members(self):
+        """Announced truly in manifest.json, so that nothing but their kind or name tells."""
+        self.add("anna", self.low)
+        self.assert_exit(self.voices("export", "anna", "-o", self.dir / "anna.tar"), 0)
+        with tarfile.open(self.dir / "anna.tar") as tar:
+            voice = json.load(tar.extractfile("manifest.json"))
+            recording = voice["files"][0]["name"]
+            content = tar.extractfile(recording).read()
+
+        def pack(*members, change=lambda manifest: None, kind=tarfile.USTAR_FORMAT):
+            """Members are (name, bytes) or (TarInfo, bytes)."""
+            manifest = json.loads(json.dumps(voice))
+            manifest["files"] += [{"name": name if isinstance(name, str) else name.name, "bytes": len(body),
+                                   "sha256": hashlib.sha256(body).hexdigest()} for name, body in members]
+            change(manifest)
+            out = io.BytesIO()
+            with tarfile.open(fileobj=out, mode="w", format=kind) as tar:
+                for name, body in (("manifest.json", json.dumps(manifest).encode()), (recording, content), *members):
+                    info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
+                    info.size = len(body)
+                    tar.addfile(info, io.BytesIO(body))
+            return out.getvalue()
+
+        def of_kind(name, kind, target=""):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            return info
+
+        outside = str(self.dir / "outside.txt")
+        odd = "profiles/\x1b[31mred.bin"
+        evil = [pack((name, b"x")) for name in
+                (outside, "../outside.txt", "profiles/../../outside.txt", "voice.json", "profiles/x.json", "profiles/.x.bin",
+                 "profiles/a/b.bin", "profiles/x.bin", odd)]
+        evil += [pack((of_kind("profiles/x.bin", kind, target), b"")) for kind, target in
+                 ((tarfile.SYMTYPE, outside), (tarfile.LNKTYPE, recording), (tarfile.DIRTYPE, ""), (tarfile.FIFOTYPE, ""),
+                  (tarfile.CHRTYPE, ""), (tarfile.GNUTYPE_SPARSE, ""))]
+        evil += [pack((recording, content)), pack(("x" * 120, b"x"), kind=tarfile.GNU_FORMAT),
+                 pack(("n\u00e4me", b"x"), kind=tarfile.PAX_FORMAT),
+                 pack(change=lambda m: m["voice"].update(id="../x")),
+                 pack(change=lambda m: m["voice"]["reference"].update(file="../" + recording)),
+                 pack(change=lambda m: m["files"][0].update(name=outside)),
+                 pack(change=lambda m: m["files"][0].update(bytes=1 << 62)),
+                 pack(change=lambda m: m["files"].clear()), pack(change=lambda m: m.update(format="voxhost-voice/9"))]
+        huge = bytearray(pack())
+        huge[124:136] = b"77777777777\0"
+        huge[148:156] = b"        "
+        huge[148:156] = b"%06o\0 " % sum(huge[:512])
+        for i, data in enumerate([*evil, bytes(huge), b"", b"\0" * 4096]):
+            with self.subTest(i):
+                said = self.fails("import", self.write("evil.tar", data), "--as", "copy")
+                self.assertNotIn("\x1b", said)
+        self.assertEqual([path.name for path in self.library.iterdir() if not path.name.startswith(".")], ["anna"])
+        self.assertFalse(pathlib.Path(outside).exists())
+        self.assert_exit(self.voices("import", self.write("good.tar", pack()), "--as", "copy"), 0)
 
 
 class Profiles(VoiceCase):

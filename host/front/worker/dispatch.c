@@ -19,7 +19,7 @@ struct active {
     struct active *next;
     uint64_t ticket;
     struct stream *stream; /* NULL: none */
-    cJSON *s3_config;      /* NULL: none */
+    struct storage *own;   /* the job brought it; NULL: none */
     char *key;             /* of its audio in storage */
     cJSON *metadata;       /* kept with that; NULL: none */
     enum job_response response;
@@ -91,7 +91,8 @@ static void abort_stream(struct dispatch *dispatch, uint64_t ticket)
 
 /* What the job's audio will be called in storage; the caller's. NULL: it cannot be called
  * anything. */
-static char *object_key(const struct dispatch *dispatch, const struct job *job, struct err *err)
+static char *object_key(const struct dispatch *dispatch, const struct storage *storage,
+                        const struct job *job, struct err *err)
 {
     struct str key = {0};
     const char *const values[KEY_FIELD_COUNT] = {
@@ -104,18 +105,22 @@ static char *object_key(const struct dispatch *dispatch, const struct job *job, 
         [KEY_FIELD_EXT] = audio_format_names[job->spec.format],
     };
     const char *template = dispatch->options.app->manifest->storage.key_template;
-    if (storage_key(template, values, (int64_t)time(NULL), &key, err) != 0)
+    if (storage_key(storage, template, values, (int64_t)time(NULL), &key, err) != 0)
         str_finish(&key);
     return key.data;
 }
 
-/* Opens the job's own storage, as the platform hands it over. ERR_INVALID when it is none. */
+/* Opens the job's own storage, as the platform hands it over. ERR_INVALID when it is none. Asks no
+ * server. */
 static int open_s3_config(const struct dispatch *dispatch, const cJSON *config,
                           struct storage **storage, struct err *err)
 {
     static const char *const names[] = {"endpointUrl", "bucketName", "accessId", "accessSecret"};
     const struct manifest *manifest = dispatch->options.app->manifest;
     const char *values[4] = {NULL};
+    if (!cJSON_IsObject(config))
+        return err_set(err, ERR_INVALID, "s3Config", "expected an object, got %s",
+                       json_kind(config));
     for (size_t i = 0; i < 4; i++) {
         const cJSON *value = json_get(config, names[i]);
         if (value && !cJSON_IsNull(value) && !cJSON_IsString(value))
@@ -149,7 +154,7 @@ static cJSON *object_metadata(const struct job *job)
         {"job_id", job->id},         {"user_id", job->user_id},
         {"story_id", job->story_id}, {"voice_id", job->has_voice ? job->voice.id : job->ask.voice},
         {"language", job->language}, {"model_type", model_name(job->model)}};
-    cJSON *metadata = job->metadata ? cJSON_Duplicate(job->metadata, true) : cJSON_CreateObject();
+    cJSON *metadata = job_public_metadata(job);
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (known[i].value && !json_get(metadata, known[i].name))
             cJSON_AddStringToObject(metadata, known[i].name, known[i].value);
@@ -189,14 +194,17 @@ static int upload_one(struct upload *upload, const char *key, const struct str *
     return code;
 }
 
-/* Subtitles first: who can see the audio sees all of it. */
-static void upload_all(struct dispatch *dispatch, struct storage *storage,
-                       const struct active *active, struct result *result)
+/* To the job's own storage, or to ours. Subtitles first: who can see the audio sees all of it. */
+static void upload_all(struct dispatch *dispatch, const struct active *active,
+                       struct result *result)
 {
+    struct storage *storage = active->own ? active->own : dispatch->storage;
     struct upload upload = {dispatch, storage, active->metadata, result};
     struct err err = {0}; /* has something too when a later attempt went well */
     int64_t begun = clock_now();
     int code = 0;
+    free(result->url); /* of a sample, which the job's own storage gets as well */
+    result->url = NULL;
     for (unsigned i = 0; i < SUBTITLE_FORMAT_COUNT && code == 0; i++) {
         char *text = result->subtitle_texts[i];
         if (!text)
@@ -210,22 +218,63 @@ static void upload_all(struct dispatch *dispatch, struct storage *storage,
     }
     if (code == 0)
         code = upload_one(&upload, active->key, &result->data, &result->url, &err);
-    if (code == 0)
+    if (code == 0 && !active->own && !result->key) /* of ours only: for later */
         result->key = mem_copy_string(active->key);
-    else
+    if (code != 0) {
         result->err = err;
+        if (active->own && !err.field[0])
+            snprintf(result->err.field, sizeof(result->err.field), "s3Config");
+    }
     result->ms.store += (double)(clock_now() - begun) / CLOCK_MS;
 }
 
-static void upload_to_s3_config(struct dispatch *dispatch, const struct active *active,
-                                struct result *result)
+static void upload_words(struct dispatch *dispatch, const struct active *active,
+                         struct result *result)
 {
-    struct storage *storage = NULL;
-    if (open_s3_config(dispatch, active->s3_config, &storage, &result->err) == 0)
-        upload_all(dispatch, storage, active, result);
-    storage_close(storage);
-    free(result->key); /* of a bucket that we do not keep */
-    result->key = NULL;
+    struct storage *storage = active->own ? active->own : dispatch->storage;
+    struct upload upload = {dispatch, storage, active->metadata, result};
+    struct err err = {0};
+    struct str text = {0};
+    int64_t begun = clock_now();
+    const char *dot = strrchr(fs_name_of(active->key), '.');
+    size_t stem = dot ? (size_t)(dot - active->key) : strlen(active->key);
+    char *name = str_format("%.*s.words.json", (int)stem, active->key);
+    result_write_words(result, &text);
+    if (upload_one(&upload, name, &text, &result->words_url, &err) != 0)
+        result->err = err;
+    result->ms.store += (double)(clock_now() - begun) / CLOCK_MS;
+    free(name);
+    str_finish(&text);
+}
+
+/* Can the audio, its subtitles and words be so long that it matters? For most answers this spares
+ * writing them twice; JSON makes 6 characters of one at most. */
+static bool is_long(const struct dispatch *dispatch, const struct result *result)
+{
+    enum { WORD_CHARS = 128, SAFETY = 8 };
+    size_t chars = result->base64.len + result->word_count * WORD_CHARS;
+    for (size_t i = 0; i < SUBTITLE_FORMAT_COUNT; i++)
+        chars += result->subtitle_texts[i] ? strlen(result->subtitle_texts[i]) : 0;
+    return chars > (size_t)dispatch->options.app->manifest->worker.body_bytes_max / SAFETY;
+}
+
+/* What makes the answer too long for the platform goes to the storage: first the audio and the
+ * subtitles, then the words. */
+static void shorten_answer(struct dispatch *dispatch, const struct active *active,
+                           struct result *result)
+{
+    const struct reply_context *reply = dispatch->options.reply;
+    bool may_upload =
+        (active->own || dispatch->storage) && active->key && active->response != RESPONSE_INLINE;
+    if (result->err.code != ERR_NONE || !may_upload || !is_long(dispatch, result) ||
+        reply_fits(reply, active->legacy, result))
+        return;
+    if (!result->url)
+        upload_all(dispatch, active, result);
+    str_finish(&result->base64);
+    if (result->err.code == ERR_NONE && result->word_count &&
+        !reply_fits(reply, active->legacy, result))
+        upload_words(dispatch, active, result);
 }
 
 /* A callback has no audio, only where it is. */
@@ -259,16 +308,17 @@ static void place_audio(struct dispatch *dispatch, const struct active *active,
             err.message);
     if (err.code != ERR_NONE || !result->data.len)
         return;
-    if (active->s3_config) {
-        upload_to_s3_config(dispatch, active, result);
-    } else if (wants_url || (active->response == RESPONSE_AUTO && chars > inline_max)) {
-        upload_all(dispatch, dispatch->storage, active, result);
+    bool has_url = result->url && !active->own; /* a sample has one already */
+    if (active->own || wants_url || (active->response == RESPONSE_AUTO && chars > inline_max)) {
+        if (!has_url)
+            upload_all(dispatch, active, result);
     } else {
-        if (active->response == RESPONSE_AUTO && is_called_back(dispatch, result))
-            upload_all(dispatch, dispatch->storage, active, result);
+        if (active->response == RESPONSE_AUTO && !has_url && is_called_back(dispatch, result))
+            upload_all(dispatch, active, result);
         if (result->err.code == ERR_NONE)
             str_append_base64(&result->base64, result->data.data, result->data.len);
     }
+    shorten_answer(dispatch, active, result);
     str_finish(&result->data);
 }
 
@@ -329,7 +379,7 @@ static void answer_result(struct dispatch *dispatch, uint64_t ticket, bool is_st
     log_result(&options->app->log, result);
     struct callback *callback =
         options->callbacks ? callback_prepare_job(options->callbacks, result) : NULL;
-    cJSON_Delete(active.s3_config);
+    storage_close(active.own);
     cJSON_Delete(active.metadata);
     free(active.key);
     legacy_destroy(active.legacy);
@@ -382,8 +432,7 @@ static struct stream *make_stream(struct dispatch *dispatch, uint64_t ticket)
 static size_t memory_max(const struct dispatch *dispatch, const struct active *active)
 {
     const struct manifest_worker *worker = &dispatch->options.app->manifest->worker;
-    bool can_upload =
-        active->s3_config || (dispatch->storage && active->response != RESPONSE_INLINE);
+    bool can_upload = active->own || (dispatch->storage && active->response != RESPONSE_INLINE);
     size_t storable = (size_t)worker->audio_mb_max << 20;
     size_t answerable = (size_t)worker->inline_chars_max / 4 * 3;
     return can_upload || storable < answerable ? storable : answerable;
@@ -397,19 +446,23 @@ static int prepare(struct dispatch *dispatch, const struct submission *submissio
     if (code != 0)
         return code;
     assert(*job);
-    bool has_own = cJSON_IsObject(submission->s3_config);
+    bool has_own = submission->s3_config && !cJSON_IsNull(submission->s3_config);
     if ((*job)->response == RESPONSE_URL && !dispatch->storage && !has_own)
         return err_set(err, ERR_UNSUPPORTED, "response",
                        "unsupported: there is no storage (the manifest's `storage`)");
+    if ((*job)->response == RESPONSE_URL && !has_own && (*job)->text &&
+        storage_check_room(dispatch->storage, 0, &dispatch->options.app->log, err) != 0)
+        return err->code;
     active->response = (*job)->response;
+    if (has_own && (*job)->text &&
+        open_s3_config(dispatch, submission->s3_config, &active->own, err) != 0)
+        return err->code;
     if ((*job)->text)
-        active->key = object_key(dispatch, *job, err);
+        active->key = object_key(dispatch, has_own ? NULL : dispatch->storage, *job, err);
     if ((*job)->text && !active->key)
         return err->code;
     if ((*job)->text)
         active->metadata = object_metadata(*job);
-    if (has_own)
-        active->s3_config = cJSON_Duplicate(submission->s3_config, true);
     if ((*job)->stream)
         active->stream = make_stream(dispatch, submission->ticket);
     (*job)->ticket = submission->ticket;

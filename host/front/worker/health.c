@@ -3,6 +3,8 @@
  */
 #include "front/worker/health.h"
 
+#include "front/disks.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +59,14 @@ static void write_model(struct model *model, struct str *out)
     str_putc(out, '}');
 }
 
+void health_write_disks(const struct health_options *options, struct str *out)
+{
+    struct disk_list disks;
+    disks_look(options->manifest, NULL, &disks);
+    disks_write(&disks, out);
+    disks_finish(&disks);
+}
+
 static void write_health(const struct health_options *options, enum health_state state,
                          struct str *out)
 {
@@ -74,7 +84,9 @@ static void write_health(const struct health_options *options, enum health_state
             str_putc(out, ',');
         write_model(models_at(options->models, i), out);
     }
-    str_puts(out, "]}");
+    str_puts(out, "],\"disks\":");
+    health_write_disks(options, out);
+    str_putc(out, '}');
 }
 
 /* --- Answers ---------------------------------------------------------------------------------- */

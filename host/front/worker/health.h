@@ -11,7 +11,8 @@ struct health;
 
 struct health_options {
     const char *host;
-    uint16_t port; /* 0: any free one */
+    uint16_t port;                   /* 0: any free one */
+    const struct manifest *manifest; /* where the process writes */
     struct models *models;
     struct metrics *metrics;
     const char *worker_id;
@@ -26,7 +27,7 @@ enum health_state health_state(const struct health_options *options);
 /* Serves until health_stop. ERR_INVALID when the address cannot be bound.
  *
  *   /health   200, JSON: version, worker, state (starting, ready, stopping, failed), jobs,
- *             models with state, load_ms, error
+ *             models with state, load_ms, error, the disks that it writes to (disks_write)
  *   /ready    200 when every model that is required is loaded and the worker is not stopping,
  *             else 503; the same JSON
  *   /ping     200 when ready, 204 while loading, 503 when stopping or when a required model
@@ -35,6 +36,9 @@ enum health_state health_state(const struct health_options *options);
  */
 int health_start(const struct health_options *options, struct health **health, struct err *err);
 void health_stop(struct health *health); /* takes NULL */
+
+/* Appends what `disks` is in those answers. */
+void health_write_disks(const struct health_options *options, struct str *out);
 
 /* Answers those four paths; false: some other path. For servers that have more to serve. */
 bool health_handle(const struct health_options *options, struct http_exchange *exchange);

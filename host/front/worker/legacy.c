@@ -66,7 +66,8 @@ struct legacy *legacy_recognise(const cJSON *input)
     legacy->family = files ? FAMILY_FILES : FAMILY_VOICES;
     legacy->op = job_op_of(input);
     legacy->is_result = cJSON_IsString(endpoint) && strcmp(endpoint->valuestring, "result") == 0;
-    legacy->has_profile = has_any(input, NAMES("profile_base64", "embedding_base64"));
+    legacy->has_profile =
+        has_any(input, NAMES("profile_base64", "embedding_base64", "profile_path"));
     legacy->has_paths = has_any(input, NAMES("story_type", "is_kids_voice", "user_id", "story_id",
                                              "metadata", "audio_path"));
     legacy->text = copy(input, NAMES("text"));
@@ -160,6 +161,19 @@ static void add_metadata(cJSON *metadata, const char *name, cJSON *value)
         cJSON_AddItemToObject(metadata, name, value);
 }
 
+static void fill_voice_metadata(const struct result *result, cJSON *metadata)
+{
+    bool has_profile = json_get(result->answer, "profile") != NULL;
+    const char *path = answer_text(result, "profile_path"),
+               *sample = answer_text(result, "sample_path");
+    add_metadata(metadata, "profile_exists", cJSON_CreateBool(has_profile));
+    add_metadata(metadata, "has_profile_support", cJSON_CreateBool(has_profile));
+    if (path)
+        add_metadata(metadata, "profile_path", cJSON_CreateString(path));
+    if (sample)
+        add_metadata(metadata, "sample_file", cJSON_CreateString(fs_name_of(sample)));
+}
+
 /* What these systems put into `metadata`, beside what the caller did. */
 static void fill_metadata(const struct legacy *legacy, struct result *result)
 {
@@ -182,12 +196,13 @@ static void fill_metadata(const struct legacy *legacy, struct result *result)
         free(head);
     }
     if (legacy->op == OP_VOICE_CREATE)
-        add_metadata(metadata, "profile_exists",
-                     cJSON_CreateBool(json_get(result->answer, "profile") != NULL));
+        fill_voice_metadata(result, metadata);
     add_metadata(metadata, "generation_time", cJSON_CreateNumber(result->ms.total / 1000));
     add_metadata(metadata, "timestamp", cJSON_CreateString(now));
     if (!result->audio.frames)
         return;
+    if (legacy->op == OP_TTS && result->key)
+        add_metadata(metadata, "tts_file", cJSON_CreateString(fs_name_of(result->key)));
     cJSON *shape = cJSON_CreateArray();
     cJSON_AddItemToArray(shape, json_create_int64(result->audio.channels));
     cJSON_AddItemToArray(shape, json_create_int64((int64_t)result->audio.frames));
@@ -255,7 +270,7 @@ static void put_word_timings(const struct result *result, struct str *out)
         json_write_string(out, word->word, strlen(word->word));
         put_number(out, "start_time", word->start_s);
         put_number(out, "end_time", word->end_s);
-        str_putc(out, '}');
+        str_puts(out, ",\"confidence\":1}");
     }
     str_putc(out, ']');
 }
@@ -277,18 +292,29 @@ static void put_files_speech(const struct legacy *legacy, const struct result *r
         put_word_timings(result, out);
 }
 
+/* What the system called the type of a file, where that is not ours. */
+static const char *older_content_type(const char *format, const char *ours)
+{
+    static const char *const types[][2] = {
+        {"srt", "text/plain"}, {"ass", "text/plain"}, {"csv", "text/csv"}};
+    for (size_t i = 0; format && i < sizeof(types) / sizeof(types[0]); i++)
+        if (strcmp(types[i][0], format) == 0)
+            return types[i][1];
+    return ours;
+}
+
 static void put_files_download(const struct result *result, struct str *out)
 {
     const cJSON *file = json_get(result->answer, "file");
     const char *type = answer_text(result, "type");
     bool is_timing = type && strcmp(type, "timing") == 0;
-    static const char *const copied[] = {"content_type", "filename"};
-    for (size_t i = 0; i < 2; i++)
-        if (cJSON_IsString(json_get(file, copied[i])))
-            put_text(out, copied[i], json_get(file, copied[i])->valuestring);
-    const cJSON *filename = json_get(file, "filename");
+    const cJSON *filename = json_get(file, "filename"), *ours = json_get(file, "content_type");
     const char *dot = cJSON_IsString(filename) ? strrchr(filename->valuestring, '.') : NULL;
-    put_text(out, "format", dot ? dot + 1 : NULL);
+    const char *format = dot ? dot + 1 : NULL;
+    put_text(out, "content_type",
+             older_content_type(format, cJSON_IsString(ours) ? ours->valuestring : NULL));
+    put_text(out, "filename", cJSON_IsString(filename) ? filename->valuestring : NULL);
+    put_text(out, "format", format);
     const cJSON *url = json_get(file, "url"), *base64 = json_get(file, "base64");
     if (cJSON_IsString(url))
         put_text(out, is_timing ? "timing_url" : "audio_url", url->valuestring);
@@ -328,8 +354,26 @@ static void put_new_voice(const struct result *result, struct str *out)
             put_text(out, names[i][1], json_get(voice, names[i][0])->valuestring);
     if (cJSON_IsString(profile))
         put_text(out, "profile_base64", profile->valuestring);
-    put_text(out, "sample_path", result->url);
-    put_text(out, "sample_audio_path", result->url);
+    put_text(out, "embedding_path", answer_text(result, "profile_path"));
+    put_text(out, "r2_profile_path", answer_text(result, "profile_path"));
+    put_text(out, "r2_sample_path", answer_text(result, "sample_path"));
+    const char *sample = answer_text(result, "sample_path");
+    if (!sample)
+        put_text(out, "sample_path", result->url);
+    put_text(out, "sample_audio_path", sample ? sample : result->url);
+}
+
+/* What the systems called their models when these spoke. */
+static const char *older_model(const struct legacy *legacy, const struct result *result)
+{
+    static const char *const names[][2] = {{"chatterbox", "chatterbox_tts"},
+                                           {"higgs", "higgs_audio_v2"},
+                                           {"higgs_audio", "higgs_audio_v2"}};
+    const char *model = result->model_type;
+    for (size_t i = 0; model && legacy->op == OP_TTS && i < 3; i++)
+        if (strcmp(names[i][0], model) == 0)
+            return names[i][1];
+    return model;
 }
 
 void legacy_write(const struct legacy *legacy, const struct result *result, struct str *out)
@@ -354,7 +398,8 @@ void legacy_write(const struct legacy *legacy, const struct result *result, stru
         put_text(out, "voice_id", legacy->voice);
     put_places(legacy, result, out);
     put_number(out, "generation_time", result->ms.total / 1000);
-    put_text(out, "model", result->model_type);
+    put_text(out, "model", older_model(legacy, result));
+    put_text(out, "callback_url", result->caller.callback_url);
 }
 
 /* --- Failures
@@ -449,6 +494,15 @@ static void files_error(const struct legacy *legacy, const struct err *err, stru
     }
 }
 
+static void unknown_model(const struct legacy *legacy, const struct err *err, struct str *out)
+{
+    static const char before[] = "expected one of: ";
+    const char *known = strstr(err->message, before);
+    str_printf(out, "Unknown model type: %.64s. ", legacy->model ? legacy->model : "");
+    str_printf(out, "%s%s", known ? "Available: " : "",
+               known ? known + strlen(before) : err->message);
+}
+
 static void voices_error(const struct legacy *legacy, const struct err *err, struct str *out)
 {
     bool lacks_speech = lacks(err, "text") || lacks(err, "voice");
@@ -462,8 +516,7 @@ static void voices_error(const struct legacy *legacy, const struct err *err, str
     else if (legacy->op == OP_TTS && lacks_speech)
         str_puts(out, "Both text and voice_id are required");
     else if (err->code == ERR_UNKNOWN_MODEL)
-        str_printf(out, "Unknown model type: %.64s. %s", legacy->model ? legacy->model : "",
-                   err->message);
+        unknown_model(legacy, err, out);
     else if (err->code == ERR_INVALID && strcmp(err->field, "voice_profile") == 0)
         put_behind("Failed to decode voice profile data: ", err, out);
     else if (err->code == ERR_INTERNAL && legacy->op == OP_TTS)

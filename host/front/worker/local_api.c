@@ -116,7 +116,7 @@ static int post_purge(struct api *api, struct http_exchange *exchange, const cha
     return local_jobs_purge(api->jobs, out);
 }
 
-/* The platform's shape, for an endpoint of one worker. */
+/* The platform's shape, for an endpoint of one worker, and the disks. */
 static int get_health(struct api *api, struct http_exchange *exchange, const char *id,
                       struct str *out)
 {
@@ -128,8 +128,10 @@ static int get_health(struct api *api, struct http_exchange *exchange, const cha
     bool ready = state == HEALTH_READY;
     str_printf(out,
                ",\"workers\":{\"idle\":%d,\"initializing\":%d,\"ready\":%d,\"running\":%d,"
-               "\"throttled\":0,\"unhealthy\":%d}}",
+               "\"throttled\":0,\"unhealthy\":%d},\"disks\":",
                ready && !running, state == HEALTH_STARTING, ready, running, state == HEALTH_FAILED);
+    health_write_disks(&api->health, out);
+    str_putc(out, '}');
     return 200;
 }
 
@@ -355,6 +357,7 @@ int local_api(struct dispatch_options *options, const struct local_api_options *
     struct http_server *server = NULL;
     int code = EXIT_JOBS_FAILED;
     api.health = (struct health_options){
+        .manifest = app->manifest,
         .models = app->models,
         .metrics = api_options->metrics,
         .worker_id = api_options->settings->worker_id,

@@ -42,6 +42,7 @@ int local_jobs_add(struct local_jobs *jobs, struct local_request *request,
         *end = entry;
         entry->request = *request;
         *request = (struct local_request){0};
+        entry->is_quick = job_op_is_quick(job_op_of(entry->request.input));
         entry->created_at = clock_now();
         if (wait)
             local_entry_add_waiter(jobs, entry, wait);

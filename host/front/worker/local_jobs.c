@@ -236,14 +236,21 @@ static void answered(struct answer *answer, void *arg)
 
 /* --- The thread of local_jobs_tick ------------------------------------------------------------ */
 
-/* Starts the oldest job that waits, if one may. With the lock, which it leaves for a while. */
+/* The oldest job that waits and may begin: with all places taken, one that needs none. NULL: there
+ * is none. With the lock. */
+static struct local_entry *next_to_start(const struct local_jobs *jobs)
+{
+    bool is_full = local_jobs_tally(jobs).running >= jobs->options.dispatch->concurrency;
+    struct local_entry *entry = jobs->entries;
+    while (entry && (entry->state != LOCAL_QUEUED || (is_full && !entry->is_quick)))
+        entry = entry->next;
+    return entry;
+}
+
+/* Starts one. With the lock, which it leaves for a while. */
 static bool start_one(struct local_jobs *jobs)
 {
-    struct local_entry *entry = jobs->entries;
-    if (local_jobs_tally(jobs).running >= jobs->options.dispatch->concurrency)
-        return false;
-    while (entry && entry->state != LOCAL_QUEUED)
-        entry = entry->next;
+    struct local_entry *entry = next_to_start(jobs);
     if (!entry)
         return false;
     entry->state = LOCAL_RUNNING;

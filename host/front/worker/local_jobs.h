@@ -26,6 +26,7 @@ struct local_entry {
     struct local_request request;
     enum local_state state;
     uint64_t ticket;                          /* of the run; 0: it does not run */
+    bool is_quick;                            /* job_op_is_quick */
     bool cancelled;                           /* somebody wants it to end */
     bool forgotten;                           /* a POST /status or /stream has had its end */
     bool overflown;                           /* chunks had to be thrown away */

@@ -2,6 +2,7 @@
  * words: FastAPI's 422, {"detail":[{"type","loc","msg","input"}]}. Knows nothing of what is in an
  * input.
  */
+#include "front/worker/envelope.h"
 #include "front/worker/local_private.h"
 
 #include <stdlib.h>
@@ -158,6 +159,7 @@ bool local_request_read(struct http_exchange *exchange, bool realtime,
         str_puts(out, "]}");
         local_request_finish(request);
     } else {
+        envelope_open(body);
         request->input = cJSON_DetachItemFromObjectCaseSensitive(body, "input");
     }
     cJSON_Delete(body);

@@ -1,6 +1,7 @@
 /* One job from the command line or a file, without any network: runs it, prints its body, says by
  * the exit code how it went; see local.h.
  */
+#include "front/worker/envelope.h"
 #include "front/worker/local.h"
 
 #include <errno.h>
@@ -46,6 +47,7 @@ static int read_job(const struct log *log, const char *text, cJSON **job)
     const cJSON *input = json_get(*job, "input");
     if (!cJSON_IsObject(*job) || !input || cJSON_IsNull(input))
         return complain(log, "the test job has no input", source);
+    envelope_open(*job);
     return 0;
 }
 

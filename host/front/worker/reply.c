@@ -245,6 +245,17 @@ static bool write_final(const struct reply_context *context, const struct legacy
     return body->len - begin <= size_max;
 }
 
+bool reply_fits(const struct reply_context *context, const struct legacy *legacy,
+                const struct result *result)
+{
+    enum { SLACK = 2048 }; /* for what legacy_prepare adds */
+    struct str body = {0};
+    bool fits = write_final(context, legacy, result, false, false, 0, &body) &&
+                body.len + (legacy ? SLACK : 0) <= (size_t)context->manifest->body_bytes_max;
+    str_finish(&body);
+    return fits;
+}
+
 /* A result that cannot be sent becomes a failure that can. */
 static void refuse_size(const struct reply_context *context, struct result *result, size_t size)
 {
@@ -255,7 +266,7 @@ static void refuse_size(const struct reply_context *context, struct result *resu
                 "(worker.body_bytes_max): %s",
                 size, (long long)context->manifest->body_bytes_max,
                 is_speech ? "ask for mp3 or opus, a shorter text or fewer timestamps, or set up "
-                            "`storage` with a lower worker.inline_chars_max"
+                            "`storage`"
                           : "ask for a page with `limit`, or for a URL with `response`");
     result->status = NULL;
     cJSON_Delete(result->answer);

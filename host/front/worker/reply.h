@@ -30,6 +30,10 @@ struct reply_context {
  * `legacy`: the client, which gets its members too; NULL: none that we know. */
 void reply_final(const struct reply_context *context, const struct legacy *legacy,
                  struct result *result, bool refresh, struct str *body);
+/* Would that be a result? False when it would become a failure for its length, or may by a
+ * little. */
+bool reply_fits(const struct reply_context *context, const struct legacy *legacy,
+                const struct result *result);
 /* The last chunk of a stream, a JSON value: the result's object (`audio` has no base64), and on
  * failure error_code, error_field. Words and subtitle texts are left out, with a warning, where it
  * would be over 900,000 bytes. */

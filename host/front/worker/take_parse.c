@@ -1,6 +1,7 @@
 /* What a take brings, read job by job: strictly, since a job must mean what it says; and where that
  * fails, loosely for the one thing that is needed to answer it, its id. Pure.
  */
+#include "front/worker/envelope.h"
 #include "front/worker/queue_private.h"
 
 #include <stdlib.h>
@@ -117,6 +118,7 @@ static void take_one(const char *text, size_t len, void (*take)(const struct tak
     if (taken.json && !taken.id)
         taken.err = why;
     if (taken.json && taken.id) {
+        envelope_open(taken.json);
         taken.input = json_get(taken.json, "input");
         if (!taken.input || cJSON_IsNull(taken.input)) {
             taken.input = NULL;

@@ -5,6 +5,8 @@
  * The command line's --rp_ options are those of the Python SDK: shared/reference/runpod-worker.md,
  * 5.1.
  */
+#include "front/disks.h"
+#include "front/housekeeping.h"
 #include "front/worker/fitness.h"
 #include "front/worker/health.h"
 #include "front/worker/heartbeat.h"
@@ -112,6 +114,7 @@ static int start_health(struct worker *worker)
     struct health_options options = {
         .host = manifest->health_host,
         .port = (uint16_t)manifest->health_port,
+        .manifest = worker->app.manifest,
         .models = worker->app.models,
         .metrics = worker->metrics,
         .worker_id = worker->settings.worker_id,
@@ -156,6 +159,18 @@ static void load_models(struct worker *worker)
             model_load_start(models_at(worker->app.models, i));
 }
 
+/* What every mode does that goes on for long. */
+static struct housekeeping *start_serving(struct worker *worker)
+{
+    const struct housekeeping_options options = {&worker->app, worker->storage, NULL};
+    struct disk_list disks;
+    disks_look(worker->app.manifest, NULL, &disks);
+    disks_log(&disks, &worker->app.log, LOG_INFO);
+    disks_finish(&disks);
+    load_models(worker);
+    return housekeeping_start(&options);
+}
+
 static int run_queue(struct worker *worker, struct dispatch_options *dispatch)
 {
     struct queue_options queue = {
@@ -169,8 +184,10 @@ static int run_queue(struct worker *worker, struct dispatch_options *dispatch)
               LOG_TEXT("worker", worker->settings.worker_id), LOG_TEXT("version", VOXHOST_VERSION),
               LOG_NUMBER("models", models_count(worker->app.models)),
               LOG_NUMBER("concurrency", dispatch->concurrency));
-    load_models(worker);
-    return queue_run(dispatch, &queue);
+    struct housekeeping *housekeeping = start_serving(worker);
+    int exit_code = queue_run(dispatch, &queue);
+    housekeeping_stop(housekeeping);
+    return exit_code;
 }
 
 /* The SDK's order: the API, the realtime port, one test, the queue. */
@@ -193,8 +210,10 @@ static int run(struct worker *worker)
             .settings = &worker->settings,
             .metrics = worker->metrics,
         };
-        load_models(worker);
-        return local_api(&dispatch, &api);
+        struct housekeeping *housekeeping = start_serving(worker);
+        int exit_code = local_api(&dispatch, &api);
+        housekeeping_stop(housekeeping);
+        return exit_code;
     }
     if (arguments->test_input || !worker->settings.take_url)
         return local_test(&dispatch, arguments->test_input, worker->stdout_fd);

@@ -233,6 +233,70 @@ static void names_go_both_ways(void **state)
     assert_int_equal(subtitle_format_from("sub"), -1);
 }
 
+/* Required-behaviour A.8: what clients of an older system parse. */
+static void older_layouts_have_a_cue_for_each_word(void **state)
+{
+    static const struct timed timed[] = {{"Hello,", 0, 0.5}, {"\"you\"", 0.5, 3661.25}};
+    static const struct {
+        enum subtitle_format format;
+        bool compact;
+        const char *want; /* all of it, or what it has at its end */
+    } cases[] = {
+        {SUBTITLE_SRT, false,
+         "1\n00:00:00,000 --> 00:00:00,500\nHello,\n\n"
+         "2\n00:00:00,500 --> 01:01:01,250\n\"you\"\n\n"},
+        {SUBTITLE_VTT, false,
+         "WEBVTT\n\n00:00:00.000 --> 00:00:00.500\nHello,\n\n"
+         "00:00:00.500 --> 01:01:01.250\n\"you\"\n\n"},
+        {SUBTITLE_CSV, false,
+         "word,start_time,end_time,confidence\n\"Hello,\",0.000,0.500,1.000\n"
+         "\"\"\"you\"\"\",0.500,3661.250,1.000\n"},
+        {SUBTITLE_CSV, true,
+         "word,start,end\n\"Hello,\",0.000,0.500\n\"\"\"you\"\"\",0.500,3661.250\n"},
+        {SUBTITLE_ASS, false,
+         "Dialogue: 0,0:00:00.00,0:00:00.50,Default,,0,0,0,,Hello,\n"
+         "Dialogue: 0,0:00:00.50,1:01:01.25,Default,,0,0,0,,\"you\"\n"},
+    };
+    const char *text = "Hello, \"you\"";
+    struct audio_word *words = make_words(text, timed, COUNT(timed));
+    struct str out = {0};
+    struct err err;
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const struct subtitle_older older = {"j1", "en", cases[i].compact};
+        size_t len = strlen(cases[i].want);
+        str_clear(&out);
+        subtitle_write_older(cases[i].format, &older, words, COUNT(timed), &out);
+        assert_true(out.len >= len);
+        assert_string_equal(out.data + out.len - len, cases[i].want);
+        assert_true(out.len == len || cases[i].format == SUBTITLE_ASS);
+    }
+    str_clear(&out);
+    const struct subtitle_older older = {"j1", "en", false};
+    subtitle_write_older(SUBTITLE_JSON, &older, words, COUNT(timed), &out);
+    cJSON *json = json_parse(out.data, out.len, &JSON_LIMITS_DEFAULT, &err);
+    const cJSON *data = json_get(json, "timing_data");
+    const cJSON *word = cJSON_GetArrayItem(json_get(data, "words"), 1);
+    assert_string_equal(json_get(json, "job_id")->valuestring, "j1");
+    assert_string_equal(json_get(data, "full_text")->valuestring, "Hello, \"you\"");
+    assert_string_equal(json_get(data, "method")->valuestring, "model");
+    assert_true(json_get(data, "total_duration")->valuedouble > 3661);
+    assert_string_equal(json_get(word, "word")->valuestring, "\"you\"");
+    assert_true(json_get(word, "start_time")->valuedouble > 0.49);
+    assert_true(json_get(word, "confidence")->valuedouble > 0.99);
+    cJSON_Delete(json);
+    str_clear(&out); /* no words at all */
+    subtitle_write_older(SUBTITLE_JSON, &older, NULL, 0, &out);
+    json = json_parse(out.data, out.len, &JSON_LIMITS_DEFAULT, &err);
+    assert_non_null(json);
+    cJSON_Delete(json);
+    str_clear(&out);
+    subtitle_write_older(SUBTITLE_SRT, &older, NULL, 0, &out);
+    assert_int_equal(out.len, 0);
+    str_finish(&out);
+    free_words(words, COUNT(timed));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +307,7 @@ int main(void)
         cmocka_unit_test(json_has_an_object_for_each_word),
         cmocka_unit_test(no_words_make_an_empty_file_of_each_format),
         cmocka_unit_test(cues_hold_a_line_of_42_characters),
+        cmocka_unit_test(older_layouts_have_a_cue_for_each_word),
         cmocka_unit_test(the_last_word_is_not_left_alone),
         cmocka_unit_test(cues_end_with_sentences_and_paragraphs),
         cmocka_unit_test(cues_end_at_pauses),

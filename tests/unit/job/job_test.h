@@ -55,27 +55,12 @@ static inline void fixture_open(struct fixture *f, const char *models, const cha
     str_finish(&report);
 }
 
-static inline void remove_dir(const char *dir)
-{
-    char *cache = fs_join(dir, "cache"), *out = fs_join(dir, "out");
-    static const char *const names[] = {"tone", "faulty", "slow", "a", "b"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        char *path = fs_join(cache, names[i]);
-        fs_remove_flat_dir(path);
-        free(path);
-    }
-    fs_remove_flat_dir(cache);
-    fs_remove_flat_dir(out);
-    fs_remove_flat_dir(dir);
-    free(cache);
-    free(out);
-}
-
 static inline void fixture_close(struct fixture *f)
 {
+    struct err err = {0};
     assert_true(models_destroy(f->models));
     manifest_destroy(f->manifest);
-    remove_dir(f->dir);
+    assert_int_equal(tree_remove(f->dir, &err), 0);
 }
 
 static inline int parse_job(struct fixture *f, const char *text, bool loose, struct job **job,

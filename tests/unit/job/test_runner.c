@@ -48,6 +48,23 @@ static void run_open(struct run *run, const char *models, const char *host, uint
     assert_non_null(run->runner);
 }
 
+/* Another runner on the same models, whose audio stays in memory. */
+static void run_without_store(struct run *run)
+{
+    struct runner_options options = {
+        .models = run->f.models,
+        .manifest = run->f.manifest,
+        .log = &run->f.log,
+        .stream_fd = -1,
+        .concurrency = 1,
+        .done = take,
+        .arg = run,
+    };
+    assert_true(runner_destroy(run->runner));
+    run->runner = runner_create(&options);
+    assert_non_null(run->runner);
+}
+
 static void submit(struct run *run, const char *text)
 {
     struct job *job;
@@ -115,6 +132,29 @@ static void same_seed_gives_the_same_file(void **state)
     assert_string_equal(result_of(&run, "a")->audio.sha256, result_of(&run, "b")->audio.sha256);
     assert_string_not_equal(result_of(&run, "a")->audio.sha256, result_of(&run, "c")->audio.sha256);
     assert_true(result_of(&run, "a")->ms.total > 0);
+    run_close(&run);
+}
+
+/* vox.scratch/1: the plugin only says that it got no folder; the host knows why. */
+static void a_job_without_room_for_temporary_files_says_so(void **state)
+{
+    struct run run;
+    (void)state;
+    run_open(&run, "{model_type: tone, plugin: %P/tone.so}", "", 1);
+    run_without_store(&run);
+    submit(&run, "{\"id\":\"a\",\"text\":\"x\",\"options\":{\"scratch_files\":1}}");
+    wait_for_all(&run);
+    int64_t usual_mb = run.f.manifest->host.min_free_mb;
+    run.f.manifest->host.min_free_mb = (int64_t)1 << 40;
+    submit(&run, "{\"id\":\"b\",\"text\":\"x\",\"options\":{\"scratch_files\":1}}");
+    wait_for_all(&run);
+    run.f.manifest->host.min_free_mb = usual_mb;
+    submit(&run, "{\"id\":\"c\",\"text\":\"x\",\"options\":{\"scratch_files\":1}}");
+    wait_for_all(&run);
+    assert_int_equal(result_of(&run, "a")->err.code, ERR_NONE);
+    assert_int_equal(result_of(&run, "b")->err.code, ERR_STORAGE);
+    assert_non_null(strstr(result_of(&run, "b")->err.message, "no folder for temporary files: "));
+    assert_int_equal(result_of(&run, "c")->err.code, ERR_NONE);
     run_close(&run);
 }
 
@@ -277,17 +317,7 @@ static void audio_stays_in_memory_without_a_store(void **state)
     char sha256[DIGEST_HEX_SIZE];
     (void)state;
     run_open(&run, "{model_type: tone, plugin: %P/tone.so}", "", 1);
-    assert_true(runner_destroy(run.runner));
-    struct runner_options options = {
-        .models = run.f.models,
-        .manifest = run.f.manifest,
-        .log = &run.f.log,
-        .stream_fd = -1,
-        .concurrency = 1,
-        .done = take,
-        .arg = &run,
-    };
-    run.runner = runner_create(&options);
+    run_without_store(&run);
     submit(&run, "{\"id\":\"small\",\"text\":\"hello\",\"timestamps\":[\"srt\",\"json\"],"
                  "\"options\":{\"duration_ms\":50}}");
     submit(&run, "{\"id\":\"large\",\"text\":\"hello\",\"options\":{\"duration_ms\":500}}");
@@ -314,6 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slow_model_does_not_hold_up_another),
         cmocka_unit_test(same_seed_gives_the_same_file),
+        cmocka_unit_test(a_job_without_room_for_temporary_files_says_so),
         cmocka_unit_test(job_over_its_time_is_a_timeout),
         cmocka_unit_test(part_of_the_audio_is_no_success_when_the_plugin_saw_the_stop),
         cmocka_unit_test(plugin_that_hangs_is_given_up_and_taken_back),

@@ -91,6 +91,42 @@ static void a_voice_is_what_it_is_when_the_job_runs(void **state)
     free(dir);
 }
 
+/* FM-22: a transcript belongs to the whole recording, so a recording is never cut: a plugin gets all
+ * of it, or the voice is refused. */
+static void fm_22_a_recording_is_whole_or_refused(void **state)
+{
+    (void)state;
+    struct voice_cache *cache = voice_cache_create(64u << 20);
+    char *dir = library("fm-22");
+    struct str wav = {0};
+    const struct voice_request request = {.voice = "long"};
+    const struct voice_places places = {dir, NULL};
+    const struct voice_fetch fetch = {.timeout_s = 1};
+    struct voice_import import = {.id = "long", .transcript = "All that is said."};
+    struct voice_ref ref;
+    struct voice_use use;
+    struct vox_voice out;
+    make_wav(90, 100, 0.5, &wav);
+    import.data = wav.data;
+    import.len = wav.len;
+    assert_int_equal(voice_library_put(dir, &import, NULL, &test_err), 0);
+    assert_int_equal(voice_find(&request, &cloner, &places, &ref, &test_err), 0);
+    assert_int_equal(voice_open(cache, &ref, &fetch, &use, &out, &test_err), 0);
+    assert_int_equal(out.frames, 90 * RATE);
+    assert_string_equal(out.transcript.data, "All that is said.");
+    voice_close(&use);
+    voice_ref_finish(&ref);
+    make_wav(VOICE_SECONDS_MAX + 1, 100, 0.5, &wav);
+    import.data = wav.data;
+    import.len = wav.len;
+    import.replace = true;
+    assert_error(voice_library_put(dir, &import, NULL, &test_err), ERR_INVALID, "audio",
+                 "longer than 600 s");
+    voice_cache_destroy(cache);
+    str_finish(&wav);
+    free(dir);
+}
+
 /* --- Many threads ----------------------------------------------------------------------------- */
 
 enum { THREADS = 8 };
@@ -195,6 +231,28 @@ static void the_longest_unused_goes_first(void **state)
     voice_cache_destroy(cache);
 }
 
+/* Its thread may hang in its plugin; then the others must not hang with it. */
+static void who_was_asked_to_stop_is_not_waited_for(void **state)
+{
+    struct voice_cache *cache = voice_cache_create(1000);
+    atomic_int first_stop = 0, second_stop = 0;
+    bool must_make;
+    (void)state;
+    struct voice_item *first = cache_get(cache, "k", &first_stop, &must_make, &test_err);
+    assert_true(must_make);
+    atomic_store(&first_stop, 1);
+    struct voice_item *second = cache_get(cache, "k", &second_stop, &must_make, &test_err);
+    assert_true(must_make);
+    assert_ptr_not_equal(first, second);
+    cache_done(cache, second, CLOCK_NEVER);
+    assert_ptr_equal(cache_get(cache, "k", NULL, &must_make, &test_err), second);
+    assert_false(must_make);
+    cache_failed(cache, first);
+    cache_unpin(cache, second);
+    cache_unpin(cache, second);
+    voice_cache_destroy(cache);
+}
+
 /* --- Packed profiles -------------------------------------------------------------------------- */
 
 /* FM-69: bytes are not guessed at: a profile says what it is, and what it was made of. */
@@ -217,6 +275,13 @@ static void fm_69_a_profile_is_taken_for_what_it_is(void **state)
     char *about = profile_about(&packed);
     assert_string_equal(about, "tone 1.0 \"x\", 4 bytes");
     free(about);
+    struct str foreign = {0}; /* an imported voice's may say anything */
+    other.version = "1\n\x1b[31m";
+    profile_pack(&other, &blob, &foreign);
+    about = profile_about(&foreign);
+    assert_string_equal(about, "tone 1  [31m, 4 bytes");
+    free(about);
+    str_finish(&foreign);
     for (size_t len = 0; len < packed.len; len++) {
         char *cut = mem_copy_text(packed.data, len);
         assert_false(profile_unpack(&(struct str){cut, len, len + 1}, &identity, &inside));
@@ -233,7 +298,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_recording_is_decoded_once_until_it_changes),
+        cmocka_unit_test(who_was_asked_to_stop_is_not_waited_for),
         cmocka_unit_test(a_voice_is_what_it_is_when_the_job_runs),
+        cmocka_unit_test(fm_22_a_recording_is_whole_or_refused),
         cmocka_unit_test(many_threads_make_it_once),
         cmocka_unit_test(who_waits_can_be_stopped),
         cmocka_unit_test(the_longest_unused_goes_first),

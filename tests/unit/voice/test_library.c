@@ -385,6 +385,45 @@ static void what_a_killed_writer_left_goes(void **state)
     free(dir);
 }
 
+/* FM-66: what a link leads to is nobody's leftover, and no pipe in the library stops a reader. */
+static void links_and_pipes_are_not_followed(void **state)
+{
+    (void)state;
+    char *dir = library("links"), *far = library("far"), *path = fs_join(dir, ".voxhost-gone");
+    char *kept = fs_join(far, "kept"), *voice = fs_join(dir, "far"), *other = library("other"),
+         *fifo = fs_join(dir, "pipe/voice.json");
+    struct voice_entry entry;
+    assert_int_equal(put_sine(dir, "anna", 100, NULL, false, NULL), 0);
+    assert_int_equal(put_sine(other, "far", 100, NULL, false, NULL), 0);
+    assert_int_equal(fs_make_dirs(far, 0777, &test_err), 0);
+    assert_int_equal(fs_write_file(kept, "x", 1, &test_err), 0);
+    assert_int_equal(symlink(far, path), 0); /* in the place of a leftover */
+    assert_int_equal(voice_library_remove(dir, "anna", &test_err), 0);
+    assert_int_equal(access(kept, F_OK), 0);
+    free(path);
+    path = library("other/far");
+    assert_int_equal(symlink(path, voice), 0); /* a voice that lies elsewhere */
+    assert_int_equal(voice_library_get(dir, "far", &entry, &test_err), 0);
+    voice_entry_finish(&entry);
+    assert_int_equal(voice_library_remove(dir, "far", &test_err), 0);
+    assert_int_equal(count_items(test_dir, "other/far"), 2);
+    assert_int_equal(put_sine(dir, "anna", 100, NULL, false, NULL), 0);
+    assert_int_equal(voice_library_remove(dir, "anna", &test_err), 0);
+    free(path);
+    path = fs_join(dir, "pipe");
+    assert_int_equal(mkdir(path, 0777), 0);
+    assert_int_equal(mkfifo(fifo, 0666), 0);
+    assert_error(voice_library_get(dir, "pipe", &entry, &test_err), ERR_INVALID, "",
+                 "not a regular file");
+    free(other);
+    free(kept);
+    free(voice);
+    free(fifo);
+    free(path);
+    free(far);
+    free(dir);
+}
+
 /* FM-33: the lock is that of a live process: when its holder is gone, so is the lock. */
 static void fm_33_a_dead_process_holds_no_lock(void **state)
 {
@@ -450,6 +489,7 @@ int main(void)
         cmocka_unit_test(fm_30_every_page_is_reached),
         cmocka_unit_test(plain_recordings_are_voices_too),
         cmocka_unit_test(what_a_killed_writer_left_goes),
+        cmocka_unit_test(links_and_pipes_are_not_followed),
         cmocka_unit_test(fm_33_a_dead_process_holds_no_lock),
         cmocka_unit_test(damaged_recordings_are_noticed),
     };

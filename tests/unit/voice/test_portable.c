@@ -117,6 +117,46 @@ static void every_changed_byte_and_every_cut_is_noticed(void **state)
 }
 
 /* A file made by tar itself, of the same members. */
+/* The decoded form of a recording that needs none is a claim: what was recorded counts. */
+static void a_second_recording_is_not_heard(void **state)
+{
+    (void)state;
+    char *dir = library("lies");
+    struct str out = {0}, other = {0};
+    struct voice_parcel parcel = {0};
+    struct voice_entry entry = {0};
+    parcel.entry = (struct voice_entry){.id = mem_copy_string("liar"),
+                                        .name = mem_copy_string("liar"),
+                                        .duration_s = 1,
+                                        .sample_rate = RATE,
+                                        .channels = 1};
+    clock_text(parcel.entry.created);
+    clock_text(parcel.entry.updated);
+    make_wav(1, 100, 0.5, &parcel.reference);
+    make_wav(3, 200, 0.5, &parcel.decoded);
+    parcel_name_files(&parcel);
+    portable_write(&parcel, &out);
+    assert_int_equal(voice_library_import(dir, out.data, out.len, NULL, false, &entry, &test_err),
+                     0);
+    assert_null(entry.decoded.name);
+    assert_true(entry.duration_s < 1.5);
+    voice_entry_finish(&entry);
+    /* What stands in for the decoded form of an m4a must be decoded. */
+    str_clear(&out);
+    str_clear(&parcel.reference);
+    str_puts(&parcel.reference, "....ftypM4A ");
+    str_clear(&parcel.decoded);
+    str_puts(&parcel.decoded, "....ftypM4A ");
+    parcel_name_files(&parcel);
+    portable_write(&parcel, &out);
+    assert_error(voice_library_import(dir, out.data, out.len, "two", false, NULL, &test_err),
+                 ERR_INVALID, "", "not decoded");
+    parcel_finish(&parcel);
+    str_finish(&out);
+    str_finish(&other);
+    free(dir);
+}
+
 static void tar_reads_it(void **state)
 {
     (void)state;
@@ -149,6 +189,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_voice_travels_whole),
         cmocka_unit_test(every_changed_byte_and_every_cut_is_noticed),
+        cmocka_unit_test(a_second_recording_is_not_heard),
         cmocka_unit_test(tar_reads_it),
     };
     return cmocka_run_group_tests(tests, make_test_dir, remove_test_dir);
