@@ -141,13 +141,30 @@ int app_take_stdout(void)
     return fd;
 }
 
-struct callback_sender *app_callbacks(const struct app *app)
+int app_callback_options(struct app *app, struct callback_options *options, struct err *err)
 {
-    const struct callback_options options = {
-        .manifest = &app->manifest->callbacks,
-        .fetch_private = app->manifest->host.fetch_private,
+    const struct manifest *manifest = app->manifest;
+    int result = 0;
+    if (!app->letters && manifest_letters_prefix(&manifest->callbacks))
+        result = storage_open(&manifest->storage, &app->letters, err);
+    *options = (struct callback_options){
+        .manifest = &manifest->callbacks,
+        .fetch_private = manifest->host.fetch_private,
         .log = &app->log,
+        .storage = app->letters,
+        .min_free_mb = manifest->host.min_free_mb,
     };
+    return result;
+}
+
+struct callback_sender *app_callbacks(struct app *app)
+{
+    struct callback_options options;
+    struct err err = {0};
+    if (app_callback_options(app, &options, &err) != 0)
+        LOG_EVENT(&app->log, LOG_ERROR, "callback",
+                  "dead letters stay on disk: the storage cannot be opened",
+                  LOG_TEXT("reason", err.message));
     return callback_sender_create(&options);
 }
 
@@ -165,6 +182,7 @@ int app_close(struct app *app, int exit_code)
 {
     if (!models_destroy(app->models))
         _exit(exit_code); /* a plugin's thread still uses what we would free */
+    storage_close(app->letters);
     manifest_destroy(app->manifest);
     *app = (struct app){0};
     return exit_code;

@@ -41,6 +41,7 @@ struct app {
     struct manifest *manifest;
     struct log log;
     struct models *models;
+    struct storage *letters; /* of dead letters; NULL: they stay on disk, or nobody asked yet */
 };
 
 /* Reads the manifest with the command line laid over it; on failure `report` says why, a line a
@@ -60,8 +61,11 @@ uint32_t app_concurrency(const struct app *app, int64_t wanted);
  * to standard error from now on, so that it spoils neither audio nor JSON. Before any plugin is
  * opened. */
 int app_take_stdout(void);
+/* What callbacks are sent by; the storage of dead letters is opened, if the manifest names one, and
+ * is the app's. ERR_STORAGE, ERR_INVALID when it cannot be. */
+int app_callback_options(struct app *app, struct callback_options *options, struct err *err);
 /* What sends callbacks of this run's jobs. */
-struct callback_sender *app_callbacks(const struct app *app);
+struct callback_sender *app_callbacks(struct app *app);
 /* Has them sent for at most host.drain_s, after a signal for a few seconds; the rest become dead
  * letters. Takes NULL. */
 void app_callbacks_end(const struct app *app, struct callback_sender *sender);

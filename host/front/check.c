@@ -45,7 +45,8 @@ static const struct argp_option option_table[] = {
      "Load options, as in a manifest: '{\"arch\":\"v1\"}'", 1},
     {"job-options", KEY_JOB_OPTIONS, "JSON", 0, "Job options: '{\"nfe_steps\":4}'", 1},
     {"text", KEY_TEXT, "TEXT", 0, "What to speak; default: an English sentence", 1},
-    {"voice", KEY_VOICE, "FILE", 0, "A recording, for plugins that have no voice of their own", 1},
+    {"voice", KEY_VOICE, "FILE", 0,
+     "A recording, for plugins that have no voice of their own and for profiles", 1},
     {"transcript", KEY_TRANSCRIPT, "TEXT", 0, "What is said in the recording", 1},
     {"work-dir", KEY_WORK_DIR, "DIR", OPTION_HIDDEN, NULL, 1},
     {0}};

@@ -1,6 +1,7 @@
 /* The doctor's look at the machine: what this program runs with and on. Knows no manifest. Each
  * probe that fails is a finding, never a reason to stop.
  */
+#include "front/disks.h"
 #include "front/inspect.h"
 
 #include "audio/audio.h"
@@ -43,7 +44,7 @@ void doctor_check_space(struct doctor *doctor, const char *subject, const char *
                         int64_t min_free_mb, enum doctor_level level, const char *advice)
 {
     uint64_t free_bytes;
-    if (fs_free_bytes(dir, &free_bytes) != 0) {
+    if (fs_disk_bytes(dir, &free_bytes, NULL) != 0) {
         doctor_report(doctor, DOCTOR_WARN, subject, NULL, "free space of %s is unknown: %s", dir,
                       strerror(errno));
         return;
@@ -56,6 +57,35 @@ void doctor_check_space(struct doctor *doctor, const char *subject, const char *
     else
         doctor_report(doctor, DOCTOR_OK, subject, NULL, "the disk of %s has %llu MB free", dir,
                       (unsigned long long)free_mb);
+}
+
+static void check_disk(struct doctor *doctor, const struct disk *disk, int64_t min_free_mb)
+{
+    struct str uses = {0};
+    disk_write_uses(disk, ", ", &uses);
+    if (disk->reason)
+        doctor_report(doctor, DOCTOR_WARN, "disk", NULL, "free space of %s (%s) is unknown: %s",
+                      disk->dir, str_text(&uses), strerror(disk->reason));
+    else if (disk->low)
+        doctor_report(doctor, DOCTOR_WARN, "disk",
+                      "free some, or lower host.min_free_mb: new work is refused there",
+                      "the disk of %s (%s) has %llu of %llu MB free, wanted are %lld MB", disk->dir,
+                      str_text(&uses), (unsigned long long)disk->free_mb,
+                      (unsigned long long)disk->total_mb, (long long)min_free_mb);
+    else
+        doctor_report(doctor, DOCTOR_OK, "disk", NULL,
+                      "the disk of %s (%s) has %llu of %llu MB free", disk->dir, str_text(&uses),
+                      (unsigned long long)disk->free_mb, (unsigned long long)disk->total_mb);
+    str_finish(&uses);
+}
+
+void doctor_check_disks(struct doctor *doctor, const struct manifest *manifest, const char *here)
+{
+    struct disk_list disks;
+    disks_look(manifest, here, &disks);
+    for (size_t i = 0; i < disks.count; i++)
+        check_disk(doctor, &disks.items[i], manifest->host.min_free_mb);
+    disks_finish(&disks);
 }
 
 /* --- Software

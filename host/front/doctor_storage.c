@@ -21,6 +21,7 @@ static const struct {
     {"RequestTimeTooSkewed", "set this machine's clock, for instance by NTP"},
     {"signed for region", "set storage.region to the region that the server names"},
     {"PermanentRedirect", "set storage.region and storage.endpoint to those of the bucket"},
+    {"TemporaryRedirect", "set storage.endpoint to the host that the server names"},
     {"AuthorizationHeaderMalformed", "set storage.region to the bucket's region"},
     {"InvalidAccessKeyId", "check storage.access_key: this server does not know it"},
     {"SignatureDoesNotMatch", "check storage.secret_key, and that storage.region is the bucket's"},

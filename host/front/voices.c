@@ -231,9 +231,12 @@ static int import_voice(const struct voices_arguments *arguments, const char *di
 }
 
 static int act(const struct voices_arguments *arguments, const struct manifest *manifest,
-               struct str *out, struct err *err)
+               const struct log *log, struct str *out, struct err *err)
 {
     const char *dir = manifest->paths.voices;
+    bool takes = arguments->action == ACTION_ADD || arguments->action == ACTION_IMPORT;
+    if (takes && fs_check_room(dir, 0, manifest->host.min_free_mb, log, err) != 0)
+        return err->code;
     switch (arguments->action) {
     case ACTION_ADD:
         return add_voice(arguments, manifest, out, err);
@@ -429,7 +432,7 @@ int verb_voices(int argc, char **argv)
     int exit_code = app_open(&app, &arguments.common);
     if (exit_code != 0)
         return exit_code;
-    if (act(&arguments, app.manifest, &text, &err) != 0) {
+    if (act(&arguments, app.manifest, &app.log, &text, &err) != 0) {
         app_complain(&err);
         exit_code = EXIT_JOBS_FAILED;
     }

@@ -234,12 +234,31 @@ void manifest_destroy(struct manifest *m)
     for (size_t i = 0; i < m->private_parts->part_count; i++)
         part_finish(&m->private_parts->parts[i]);
     free(m->private_parts->parts);
+    free(m->callbacks.letters_dir);
     yaml_destroy(m->private_parts->doc);
     free(m->private_parts);
     free(m->models);
     free(m->file);
     free(m->dir);
     free(m);
+}
+
+void manifest_owned_dirs(const struct manifest *m, struct text_list *dirs)
+{
+    const struct manifest_storage *storage = &m->storage;
+    const char *letters = manifest_letters_prefix(&m->callbacks);
+    text_list_add(dirs, mem_copy_string(m->paths.models));
+    text_list_add(dirs, mem_copy_string(m->paths.voices));
+    text_list_add(dirs, mem_copy_string(m->callbacks.letters_dir));
+    for (size_t i = 0; i < m->paths.model_tiers.count; i++)
+        text_list_add(dirs, mem_copy_string(m->paths.model_tiers.items[i]));
+    for (size_t i = 0; i < m->model_count; i++)
+        text_list_add(dirs, mem_copy_string(m->models[i].model_dir));
+    if (letters && storage->type == STORAGE_FILE) {
+        char *root = fs_absolute(storage->dir, storage->prefix ? storage->prefix : "");
+        text_list_add(dirs, fs_absolute(root, letters));
+        free(root);
+    }
 }
 
 const struct manifest_model *manifest_model_find(const struct manifest *m, const char *name)

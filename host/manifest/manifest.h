@@ -20,12 +20,14 @@
 
 enum value_source { SOURCE_DEFAULT, SOURCE_ENVIRONMENT, SOURCE_MANIFEST, SOURCE_COMMAND_LINE };
 
-/* All absolute. */
+/* Directories are absolute. */
 struct manifest_paths {
     char *models;                 /* default ./models */
     char *cache;                  /* default ./cache */
     char *voices;                 /* default ./voices */
-    struct text_list model_tiers; /* where a relative model_dir is looked for after `models` */
+    /* Where a relative model_dir is looked for after `models`: directories, then buckets of the
+     * storage's service ("s3://BUCKET/PREFIX"), which no path shows: who loads the model asks. */
+    struct text_list model_tiers;
     bool copy_up;                 /* what a tier holds is copied to `models` before it is loaded */
 };
 
@@ -33,7 +35,9 @@ struct manifest_host {
     int64_t log_level;      /* enum log_level; default info */
     int64_t log_format;     /* enum manifest_log_format */
     int64_t concurrency;    /* jobs at the same time over all models; 0: the sum of all sessions */
-    int64_t min_free_mb;    /* a cache directory's disk must have this much free; default 64 */
+    int64_t min_free_mb;    /* disks that we write to keep this much free; default 64 */
+    double cache_keep_days; /* 0: for ever */
+    int64_t cache_keep_mb;  /* of each model's; 0: any */
     int64_t text_bytes_max; /* of one job's text; default 1,000,000 */
     double job_timeout_s;   /* running time of a job that names none; 0: no limit */
     double load_timeout_s;  /* a job waits so long for its model to load; default 600 */
@@ -61,6 +65,9 @@ struct manifest_storage {
     int64_t presign_ttl_s;
     char *key_template;  /* checked by manifest_key_template_check */
     char *voices_prefix; /* a relative path that ends with "/" */
+    double keep_days;    /* of STORAGE_FILE only, as keep_mb; 0: for ever */
+    int64_t keep_mb;     /* 0: any */
+    int64_t min_free_mb; /* host.min_free_mb */
 };
 
 /* What a key template may name: "{job_id}" and so on. */
@@ -73,7 +80,7 @@ enum manifest_key_field {
     KEY_FIELD_MODEL_TYPE,
     KEY_FIELD_DATE,
     KEY_FIELD_EXT,
-    KEY_FIELD_RANDOM, /* 32 digits that nobody can guess */
+    KEY_FIELD_RANDOM, /* 32 digits that only who has the secret can find */
     KEY_FIELD_COUNT
 };
 extern const char *const manifest_key_fields[KEY_FIELD_COUNT + 1]; /* ends with NULL */
@@ -89,8 +96,17 @@ struct manifest_callbacks {
     char *timestamp_header, *signature_header;
     int64_t attempts;   /* in all */
     double timeout_s;   /* of each */
-    char *dead_letters; /* absolute */
+    char *dead_letters; /* absolute, or "storage:PREFIX/" */
+    char *letters_dir;  /* absolute: that, or what is still to be sent, and what the storage did not take */
+    double keep_days;   /* of dead letters; 0: for ever */
+    int64_t keep_mb;    /* of all of them; 0: any */
+    cJSON *rewrite;     /* URLs of jobs that begin with a name begin with its text; NULL: none */
 };
+
+#define MANIFEST_LETTERS_DIR "failed_callbacks" /* by default */
+/* What names of dead letters in the storage begin with, "PREFIX/"; NULL: they stay on disk.
+ * Borrowed. */
+const char *manifest_letters_prefix(const struct manifest_callbacks *callbacks);
 
 /* Is this an http or https URL that something may be posted to: no credentials, no fragment,
  * printable ASCII? */
@@ -168,6 +184,10 @@ int manifest_parse(const char *text, size_t len, const char *name, const char *d
                    const struct manifest_input *input, struct manifest **out, struct str *report);
 void manifest_destroy(struct manifest *m);
 
+/* Appends the folders whose content is somebody's own, so that nobody else may clear them up:
+ * models, voices, dead letters. Not the caches, and not storage.dir. */
+void manifest_owned_dirs(const struct manifest *m, struct text_list *dirs);
+
 /* The model of that name or alias, without regard to case, or NULL. */
 const struct manifest_model *manifest_model_find(const struct manifest *m, const char *name);
 
@@ -187,6 +207,10 @@ void manifest_reference(struct str *out);
 /* True for a directory with a model in it: it is not empty, and holds nothing that is still being
  * downloaded (*.part). */
 bool manifest_dir_holds_model(const char *dir);
+
+/* Is this one of paths.model_tiers a bucket? */
+#define MANIFEST_BUCKET_TIER "s3://"
+bool manifest_tier_is_bucket(const char *tier);
 
 /* Appends the text of the embedded manifest. */
 void manifest_embedded(struct str *out);

@@ -45,7 +45,8 @@ static void model_dir_choose(const struct manifest_paths *paths, struct manifest
         return;
     for (size_t i = 0; i <= paths->model_tiers.count; i++) {
         const char *base = i == 0 ? paths->models : paths->model_tiers.items[i - 1];
-        char *path = base ? fs_absolute(base, relative) : NULL;
+        bool is_dir = base && !manifest_tier_is_bucket(base);
+        char *path = is_dir ? fs_absolute(base, relative) : NULL;
         if (path && manifest_dir_holds_model(path)) {
             free(model->model_dir);
             model->model_dir = path;
@@ -55,18 +56,50 @@ static void model_dir_choose(const struct manifest_paths *paths, struct manifest
     }
 }
 
+/* "s3://BUCKET" or "s3://BUCKET/PREFIX"; cuts off a "/" at its end. */
+static bool bucket_valid(char *tier)
+{
+    const char *bucket = tier + strlen(MANIFEST_BUCKET_TIER);
+    size_t len = strlen(tier);
+    if (!manifest_tier_is_bucket(tier) || bucket[0] == '\0' || bucket[0] == '/' ||
+        strpbrk(bucket, "?#@: "))
+        return false;
+    if (tier[len - 1] == '/')
+        tier[--len] = '\0';
+    const char *slash = strchr(bucket, '/');
+    return !slash || fs_path_is_inside(slash + 1);
+}
+
+/* Buckets come last: they are asked only when a model is loaded, and it has been decided by then
+ * which directory holds it. */
 static void tiers_resolve(struct reader *r, const struct part *paths)
 {
     struct text_list *tiers = &r->m->paths.model_tiers;
     struct place place = key_place(paths, "model_tiers");
+    const char *bucket = NULL;
     for (size_t i = 0; i < tiers->count; i++) {
-        if (tiers->items[i] && strstr(tiers->items[i], "://"))
+        char *tier = tiers->items[i];
+        bool is_url = tier && strstr(tier, "://");
+        if (is_url && !bucket_valid(tier))
             problems_add(r->problems, place.line, place.column,
-                         "paths.model_tiers[%zu]: expected a directory, got \"%s\": a bucket "
-                         "cannot be a tier (mount it, or pull its files)",
-                         i, tiers->items[i]);
-        dir_resolve(r, paths, "model_tiers", &tiers->items[i], r->m->dir, NULL);
+                         "paths.model_tiers[%zu]: expected a directory or s3://BUCKET/PREFIX, got "
+                         "\"%s\"",
+                         i, tier);
+        else if (is_url)
+            bucket = tier;
+        else if (tier && bucket)
+            problems_add(r->problems, place.line, place.column,
+                         "paths.model_tiers[%zu]: the directory \"%s\" stands behind the bucket "
+                         "\"%s\": expected the directories first",
+                         i, tier, bucket);
+        if (!is_url)
+            dir_resolve(r, paths, "model_tiers", &tiers->items[i], r->m->dir, NULL);
     }
+}
+
+bool manifest_tier_is_bucket(const char *tier)
+{
+    return strncmp(tier, MANIFEST_BUCKET_TIER, strlen(MANIFEST_BUCKET_TIER)) == 0;
 }
 
 static void model_resolve(struct reader *r, const struct part *p, struct manifest_model *model)
@@ -111,8 +144,7 @@ void manifest_resolve(struct reader *r)
         dir_resolve(r, host, "plugin_path", &m->host.plugin_path.items[i], m->dir, NULL);
     for (size_t i = 0; i < m->model_count; i++)
         model_resolve(r, model_part(m, i), &m->models[i]);
-    dir_resolve(r, &m->private_parts->parts[PART_CALLBACKS], "dead_letters",
-                &m->callbacks.dead_letters, m->dir, NULL);
+    callbacks_resolve(r);
     storage_resolve(r);
 }
 

@@ -131,6 +131,8 @@ void manifest_resolve(struct reader *r);
 void storage_resolve(struct reader *r);
 /* Reports what is wrong with templates, prefixes and URLs of the section `storage`. */
 void storage_check(struct reader *r);
+/* Makes the directory of dead letters absolute. */
+void callbacks_resolve(struct reader *r);
 /* Reports what is wrong with the section `callbacks`. */
 void callbacks_check(struct reader *r);
 /* Where a key of a part stands, else where the part does. */

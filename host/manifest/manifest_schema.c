@@ -41,10 +41,12 @@ static const struct key_spec paths_keys[] = {
      .help =
          "Directories where a relative `model_dir` is looked for when `models` does not hold it: "
          "the first that does wins. One that is empty, or that `voxhost pull` has not "
-         "completed, holds nothing."},
+         "completed, holds nothing. Behind them may stand buckets, `s3://BUCKET/PREFIX`, with "
+         "endpoint and keys of `storage`: what they hold is fetched to `models` when the model is "
+         "loaded, if `copy_up` is true."},
     {"copy_up", KEY_BOOL, AT(copy_up), .fallback = "false",
      .help = "A model found in `model_tiers` is copied to `models` before it is loaded, where that "
-             "leaves `host.min_free_mb` free."},
+             "leaves `host.min_free_mb` free. A bucket's has to be, or it is not loaded."},
 };
 #undef AT
 
@@ -59,7 +61,19 @@ static const struct key_spec host_keys[] = {
      .fallback = "0", .env = "VOXHOST_CONCURRENCY",
      .help = "Jobs at the same time over all models; 0: the sum of all `sessions`."},
     {"min_free_mb", KEY_INT, AT(min_free_mb), .min = 0, .max = 1 << 20, .fallback = "64",
-     .env = "VOXHOST_MIN_FREE_MB", .help = "A cache directory's disk must have this much free."},
+     .env = "VOXHOST_MIN_FREE_MB",
+     .help = "Disks keep this much free: what would be written beyond that is refused before it is "
+             "made, with a clear error (results, stored objects, voices, caches, temporary files, "
+             "downloaded and copied models)."},
+    {"cache_keep_days", KEY_FLOAT, AT(cache_keep_days), .min = 0, .max = 36500, .fallback = "0",
+     .env = "VOXHOST_CACHE_KEEP_DAYS",
+     .help = "When a model is loaded, files in its cache directory that nobody has read or written "
+             "for so many days are removed; 0: none. Most disks note a reading once a day, those "
+             "mounted with `noatime` never."},
+    {"cache_keep_mb", KEY_INT, AT(cache_keep_mb), .min = 0, .max = 1 << 30, .fallback = "0",
+     .env = "VOXHOST_CACHE_KEEP_MB",
+     .help = "Then those that were not used for longest, until a cache has no more than this; 0: "
+             "however much it has. Files of the last 10 minutes stay."},
     {"text_bytes_max", KEY_INT, AT(text_bytes_max), .min = 1, .max = 8 << 20, .fallback = "1000000",
      .env = "VOXHOST_TEXT_BYTES_MAX", .help = "The longest text of a job."},
     {"job_timeout_s", KEY_FLOAT, AT(job_timeout_s), .min = 0, .max = 604800, .fallback = "0",
@@ -129,10 +143,19 @@ static const struct key_spec storage_keys[] = {
      .help = "What anyone can fetch objects from: a URL is this, `/` and the object's name."},
     {"key_template", KEY_TEXT, AT(key_template), .fallback = "{random}/{job_id}.{ext}",
      .help = "The name of a result: text and `{job_id}`, `{user_id}`, `{story_id}`, `{voice}`, "
-             "`{language}`, `{model_type}`, `{date}` (UTC), `{ext}`, `{random}` (nobody can guess "
-             "it). What a job does not say is `none`."},
+             "`{language}`, `{model_type}`, `{date}` (UTC), `{ext}`, `{random}` (32 digits that "
+             "follow from the job's id and a secret: of a bucket its secret key, of a directory "
+             "the file `.voxhost-salt` in it; nobody else can guess them). A second result of the "
+             "same name replaces the first. What a job does not say is `none`."},
     {"voices_prefix", KEY_TEXT, AT(voices_prefix), .fallback = "voices/",
      .help = "What names of stored voices begin with."},
+    {"keep_days", KEY_FLOAT, AT(keep_days), .min = 0, .max = 36500, .fallback = "0",
+     .help = "Of `type: file`: results that are older are removed; 0: none. "
+             "Only files whose names `key_template` can have made, never those of `voices_prefix` "
+             "or in folders of other sections. (For a bucket: its lifecycle rules.)"},
+    {"keep_mb", KEY_INT, AT(keep_mb), .min = 0, .max = 1 << 30, .fallback = "0",
+     .help = "Then the oldest results, until they have no more than this together; 0: however much "
+             "they have. Files of the last 10 minutes stay."},
     {"prefix", KEY_TEXT, AT(prefix), .fallback_note = "none", .env = "BUCKET_PREFIX",
      .help = "What names of objects begin with, such as `output`."},
     {"path_style", KEY_BOOL, AT(path_style), .fallback = "true", .env = "BUCKET_PATH_STYLE",
@@ -162,9 +185,20 @@ static const struct key_spec callbacks_keys[] = {
      .env = "VOXHOST_CALLBACK_ATTEMPTS", .help = "Tries of one callback, with growing pauses."},
     {"timeout_s", KEY_FLOAT, AT(timeout_s), .min = 0.1, .max = 300, .fallback = "15",
      .env = "VOXHOST_CALLBACK_TIMEOUT_S", .help = "For one try, redirects included."},
-    {"dead_letters", KEY_DIR, AT(dead_letters), .fallback = "failed_callbacks",
+    {"dead_letters", KEY_DIR, AT(dead_letters), .fallback = MANIFEST_LETTERS_DIR,
      .env = "VOXHOST_CALLBACK_DEAD_LETTERS",
-     .help = "Callbacks that nobody took are kept there, for `voxhost callbacks replay`."},
+     .help = "Callbacks that nobody took are kept there, for `voxhost callbacks replay`; with "
+             "`storage:PREFIX` as objects `PREFIX/DATE/ID.json` of `storage`, and only what is "
+             "still to be sent lies in `" MANIFEST_LETTERS_DIR "`."},
+    {"keep_days", KEY_FLOAT, AT(keep_days), .min = 0, .max = 36500, .fallback = "0",
+     .env = "VOXHOST_CALLBACK_KEEP_DAYS",
+     .help = "Dead letters that are older are removed; 0: none are."},
+    {"keep_mb", KEY_INT, AT(keep_mb), .min = 0, .max = 1 << 30, .fallback = "0",
+     .env = "VOXHOST_CALLBACK_KEEP_MB",
+     .help = "The oldest dead letters are removed while all take more; 0: any size."},
+    {"rewrite", KEY_MAP, AT(rewrite), .fallback_note = "none",
+     .help = "`{FROM: TO}`: a URL of a job that is `FROM`, or goes on behind it with `/` or `?`, "
+             "has `TO` in its place."},
 };
 #undef AT
 

@@ -90,6 +90,7 @@ void storage_resolve(struct reader *r)
 {
     struct part *p = storage_part(r);
     struct manifest_storage *storage = &r->m->storage;
+    storage->min_free_mb = r->m->host.min_free_mb;
     dir_resolve(r, p, "dir", &storage->dir, r->m->dir, NULL);
     dir_resolve(r, p, "credentials_file", &storage->credentials_file, r->m->dir, NULL);
     separate_credentials(p);
@@ -200,6 +201,9 @@ void storage_check(struct reader *r)
     if (source_of(p, "type") == SOURCE_DEFAULT && storage->dir && names_bucket(p))
         complain(r, "type",
                  "missing, since there are both a directory and a bucket: expected file or s3");
+    if (storage->type == STORAGE_S3 && (storage->keep_days > 0 || storage->keep_mb > 0))
+        complain(r, storage->keep_days > 0 ? "keep_days" : "keep_mb",
+                 "works with `type: file` only: give the bucket a lifecycle rule instead");
     if (storage->key_template && manifest_key_template_check(storage->key_template, &err) != 0)
         complain(r, "key_template", err.message);
     if (storage->voices_prefix && !is_prefix(storage->voices_prefix))

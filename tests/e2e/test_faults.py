@@ -206,7 +206,7 @@ class Storage(FaultCase):
         self.addCleanup(subprocess.run, ["umount", "-l", out])
         filler = out / "filler"
         filler.write_bytes(b"x" * 500_000)
-        manifest = self.manifest()
+        manifest = self.manifest(host={"min_free_mb": 0})
         jobs = [{"id": f"small{i}", "text": "x", "options": {"duration_ms": 20}} for i in range(6)]
         jobs[3:3] = [{"id": f"big{i}", "text": "x", "options": {"duration_ms": 12_000}} for i in range(3)]  # 576 kB each
         done = self.batch(manifest, self.jobs(*jobs))
@@ -234,7 +234,7 @@ class Storage(FaultCase):
         if not mounted:
             self.skipTest("a small file system to fill needs mount(2): run as root with CAP_SYS_ADMIN")
         self.addCleanup(subprocess.run, ["umount", "-l", out])
-        manifest = self.manifest()
+        manifest = self.manifest(host={"min_free_mb": 0})
         jobs = self.jobs(*({"id": f"j{i}", "text": "x", "options": {"duration_ms": 1}} for i in range(2000)))
         done = self.batch(manifest, jobs)
         self.assert_exit(done, 1)
@@ -488,6 +488,7 @@ class Plugins(FaultCase):
         self.assertFalse((self.dir / "out/results.jsonl").exists())
 
     def test_an_optional_model_that_does_not_load_leaves_the_rest_serving(self):
+        """FM-58."""
         broken = [{"model_type": fault, "plugin": "faulty.so", "required": False, "options": {"fault": fault}} for fault in self.INIT]
         manifest = self.manifest({"model_type": "tone"}, *broken)
         jobs = self.jobs(*({"id": name, "text": "x", "model_type": name} for name in ["tone", *self.INIT]))

@@ -10,6 +10,8 @@
 #include "front/batch/journal.h"
 #include "front/batch/progress.h"
 #include "front/batch/shard.h"
+#include "front/disks.h"
+#include "front/housekeeping.h"
 #include "job/job.h"
 
 #include <stdatomic.h>
@@ -362,6 +364,28 @@ static int load_models(struct batch *batch)
     return app_signal ? EXIT_SIGNAL + app_signal : exit_code;
 }
 
+static void stop_now(void *arg)
+{
+    atomic_store((atomic_int *)arg, 1);
+}
+
+/* What other runs left to do. */
+static void keep_house(const struct batch *batch)
+{
+    const char *out = store_dir(batch->store);
+    const struct housekeeping_options options = {&batch->app, batch->storage, out};
+    struct disk_list disks;
+    atomic_int stop = 0;
+    app_wake_on_signal(stop_now, &stop);
+    if (app_signal) /* before that */
+        atomic_store(&stop, 1);
+    housekeeping_run(&options, &stop);
+    app_wake_on_signal(NULL, NULL);
+    disks_look(batch->app.manifest, out, &disks);
+    disks_log(&disks, &batch->app.log, LOG_DEBUG);
+    disks_finish(&disks);
+}
+
 /* Before models load, which may take minutes. */
 static int open_store(struct batch *batch)
 {
@@ -375,6 +399,8 @@ static int open_store(struct batch *batch)
         result = store_claim(batch->store, batch->shard.index, batch->shard.count, &err);
     if (result != 0)
         return complain(&err, EXIT_WRONG_USE);
+    if (batch->store)
+        keep_house(batch);
     batch->seen = id_index_create(batch->store ? store_dir(batch->store) : P_tmpdir);
     return 0;
 }

@@ -151,6 +151,8 @@ static void what_is_wrong_is_said_with_its_place(void **state)
          "{job_id}, {user_id}, {story_id}, {voice}, {language}, {model_type}, {date}, {ext}, "
          "{random})"},
         {"storage: {bucket: b, voices_prefix: ../x}", "storage.voices_prefix: expected a relative"},
+        {"storage: {bucket: b, keep_days: 0.5}", "storage.keep_days: works with `type: file` only"},
+        {"storage: {bucket: b, keep_mb: 1}", "storage.keep_mb: works with `type: file` only"},
         {"storage: {bucket: b, public_base_url: cdn.example}",
          "storage.public_base_url: expected a URL"},
         {"storage: {bucket: b, public_base_url: 'https://cdn.example/?a'}",
