@@ -19,18 +19,6 @@ void digest_destroy(struct digest *d);
 void digest_hex(const uint8_t digest[DIGEST_SIZE], char out[DIGEST_HEX_SIZE]);
 void digest_of(const void *data, size_t len, char out[DIGEST_HEX_SIZE]);
 
-#define DIGEST_BLOCK_SIZE 64
-
-struct digest_pair; /* SHA-256 of two messages of one length at once, where many are to be done: on
-                     * x86 in little more than the time of one; used by one thread at a time */
-
-struct digest_pair *digest_pair_create(void);
-/* `len` more bytes of each, a multiple of DIGEST_BLOCK_SIZE. */
-void digest_pair_update(struct digest_pair *pair, const void *one, const void *two, size_t len);
-/* Once; then it is only good to be destroyed. */
-void digest_pair_final(struct digest_pair *pair, uint8_t out[2][DIGEST_SIZE]);
-void digest_pair_destroy(struct digest_pair *pair); /* takes NULL */
-
 /* HMAC-SHA256. */
 void digest_hmac(const void *key, size_t key_len, const void *data, size_t len,
                  uint8_t out[DIGEST_SIZE]);

@@ -97,6 +97,13 @@ bool fs_path_is_inside(const char *path)
     }
 }
 
+bool fs_is_below(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+    return strncmp(path, dir, len) == 0 &&
+           (path[len] == '\0' || path[len] == '/' || dir[len - 1] == '/');
+}
+
 /* --- Files
  * -------------------------------------------------------------------------------------------- */
 

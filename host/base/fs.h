@@ -24,6 +24,8 @@ char *fs_program_dir(void);                       /* where this program lies; ow
 /* True for a relative path that stays below where it starts: no "..", no empty part, no NUL or
  * control character, no part over 255 bytes, at most 1,024 bytes. */
 bool fs_path_is_inside(const char *path);
+/* Is `path` the folder `dir`, or below it? Both absolute and without links (realpath). */
+bool fs_is_below(const char *path, const char *dir);
 
 /* Makes `path` and what is missing above it. */
 int fs_make_dirs(const char *path, mode_t mode, struct err *err);

@@ -99,6 +99,14 @@ char *s3_key_base(const struct s3 *s3)
     return str_format("%s%s", prefix, len == 0 || prefix[len - 1] == '/' ? "" : "/");
 }
 
+/* The label keeps it apart from all that signing does with the key. */
+void s3_secret_of(const struct s3 *s3, uint8_t out[DIGEST_SIZE])
+{
+    static const char label[] = "voxhost: names of objects";
+    digest_hmac(s3->target.secret_key, strlen(s3->target.secret_key), label, sizeof(label) - 1,
+                out);
+}
+
 int64_t s3_clock_skew(const struct s3 *s3)
 {
     return atomic_load(&s3->clock_skew_s);
@@ -163,9 +171,11 @@ static void sign_request(const struct s3 *s3, const struct s3_request *request,
     struct str authorization = {0};
     s3_sign_headers(&signing, request->query ? request->query : "", headers, count, hash,
                     &authorization);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(headers[i].name, "host") != 0) /* goes out by itself */
-            text_list_add(lines, str_format("%s: %s", headers[i].name, headers[i].value));
+    for (size_t i = 0; i < count; i++) { /* for libcurl ';' says that there is no value */
+        bool empty = !*headers[i].value;
+        text_list_add(lines,
+                      str_format("%s%s%s", headers[i].name, empty ? ";" : ": ", headers[i].value));
+    }
     text_list_add(lines, str_format("authorization: %s", str_text(&authorization)));
     for (size_t i = 0; request->lines && request->lines[i]; i++)
         text_list_add(lines, mem_copy_string(request->lines[i]));
@@ -173,7 +183,7 @@ static void sign_request(const struct s3 *s3, const struct s3_request *request,
 }
 
 static int send_request(struct s3 *s3, const struct s3_request *request,
-                        const struct s3_place *place, struct http_response *response)
+                        const struct s3_place *place, int attempt, struct http_response *response)
 {
     struct text_list lines = {0};
     struct http_client *client = take_client(s3);
@@ -203,6 +213,7 @@ static int send_request(struct s3 *s3, const struct s3_request *request,
         .response_max = ANSWER_BYTES_MAX,
         .public_only = s3->target.public_only,
         .keep_headers = true,
+        .expect = attempt > 1 && request->body_len > 0,
     };
     if (request->begin)
         request->begin(request->arg);
@@ -222,9 +233,19 @@ void s3_response_finish(struct http_response *response)
     str_finish(&response->headers);
 }
 
-static bool may_pass(int status)
+static bool is_success(int status)
 {
-    return status == 0 || status == 408 || status == 429 || status >= 500;
+    return status >= 200 && status <= 299;
+}
+
+/* No answer may come the next time, but not where we gave it up ourselves, or may not ask. */
+static bool may_pass(const struct http_response *response, const char *code)
+{
+    int status = response->status;
+    if (status == 0)
+        return response->err.code != ERR_CANCELLED && response->err.code != ERR_INVALID;
+    return status == 408 || status == 429 || status >= 500 ||
+           (status == 400 && strcmp(code, "RequestTimeout") == 0);
 }
 
 /* Where the server says that the bucket is; "" when it does not. */
@@ -242,7 +263,7 @@ static int describe_failure(const struct s3 *s3, const struct s3_request *reques
                             const struct s3_place *place, const struct http_response *response,
                             int attempts, struct err *err)
 {
-    char word[S3_WORD_SIZE], region[S3_WORD_SIZE];
+    char word[S3_WORD_SIZE], region[S3_WORD_SIZE], endpoint[S3_WORD_SIZE];
     const char *bucket = s3->target.bucket;
     struct str text = {0};
     if (bucket && *bucket)
@@ -251,16 +272,22 @@ static int describe_failure(const struct s3 *s3, const struct s3_request *reques
         str_puts(&text, response->err.message); /* begins with the host */
     } else {
         s3_xml_word(str_text(&response->body), "Code", word);
+        s3_xml_word(str_text(&response->body), "Endpoint", endpoint);
         find_region(response, region);
         str_printf(&text, "%s: the %s was answered %d%s%s", place->host, request->what,
                    response->status, *word ? " " : "", word);
         if (*region && strcmp(region, place->region) != 0)
             str_printf(&text, " (signed for region %s, the bucket is in %s)", place->region,
                        region);
+        else if (*endpoint && strcmp(endpoint, place->host) != 0)
+            str_printf(&text, " (the bucket is at %s)", endpoint);
+        if (is_success(response->status))
+            str_puts(&text, " and does not say that it is done");
     }
     if (attempts > 1)
         str_printf(&text, ", in the last of %d attempts", attempts);
-    int result = err_set(err, ERR_STORAGE, NULL, "%s", str_text(&text));
+    bool is_ours = response->status == 0 && response->err.code == ERR_INVALID;
+    int result = err_set(err, is_ours ? ERR_INVALID : ERR_STORAGE, NULL, "%s", str_text(&text));
     str_finish(&text);
     return result;
 }
@@ -315,10 +342,11 @@ static int attempt_request(struct s3 *s3, const struct s3_request *request,
                            const struct s3_place *place, int attempt,
                            struct http_response *response, struct err *err)
 {
-    int result = send_request(s3, request, place, response);
+    int result = send_request(s3, request, place, attempt, response);
     if (response->date_unix_s != 0)
         atomic_store(&s3->clock_skew_s, response->date_unix_s - (int64_t)time(NULL));
-    if (result == 0 && response->status >= 200 && response->status < 300)
+    if (result == 0 && is_success(response->status) &&
+        (!request->done_sign || strstr(str_text(&response->body), request->done_sign)))
         return 0;
     if (result == ERR_CANCELLED && !is_stopped(request->stop) && request->failure &&
         request->failure->code != ERR_NONE) {
@@ -327,7 +355,10 @@ static int attempt_request(struct s3 *s3, const struct s3_request *request,
     }
     if (result == ERR_CANCELLED)
         return say_stopped(request, err);
-    return describe_failure(s3, request, place, response, attempt, err);
+    result = describe_failure(s3, request, place, response, attempt, err);
+    if (is_success(response->status))
+        response->status = 500; /* what it would have said, had it known in time */
+    return result;
 }
 
 int s3_run(struct s3 *s3, const struct s3_request *request, struct http_response *response,
@@ -339,24 +370,29 @@ int s3_run(struct s3 *s3, const struct s3_request *request, struct http_response
     *refusal = (struct s3_refusal){0};
     if (s3_place_find(&s3->target, request->key, &place, err) != 0)
         return err->code;
+    int result;
     for (int attempt = 1;;) {
-        int result = attempt_request(s3, request, &place, attempt, response, err);
+        result = attempt_request(s3, request, &place, attempt, response, err);
+        *refusal = (struct s3_refusal){0};
         if (result == 0)
             break;
-        bool again_now = result == ERR_STORAGE && learn_clock(s3, request, response, &corrected);
-        bool again = result == ERR_STORAGE && may_pass(response->status) &&
-                     attempt < ATTEMPTS_MAX && !request->once;
-        double retry_after_s = response->retry_after_s;
         refusal->status = response->status;
         s3_xml_word(str_text(&response->body), "Code", refusal->code);
+        bool again_now = result == ERR_STORAGE && learn_clock(s3, request, response, &corrected);
+        bool again = result == ERR_STORAGE && may_pass(response, refusal->code) &&
+                     attempt < ATTEMPTS_MAX && !request->once;
+        double retry_after_s = response->retry_after_s;
         s3_response_finish(response);
         if (again_now)
             continue;
-        if (!again || pause_before(++attempt, retry_after_s, request, err) != 0)
+        if (!again)
+            break;
+        result = pause_before(++attempt, retry_after_s, request, err);
+        if (result != 0)
             break;
     }
     s3_place_finish(&place);
-    return response->status >= 200 && response->status < 300 ? 0 : err->code;
+    return result;
 }
 
 /* --- URLs ------------------------------------------------------------------------------------- */

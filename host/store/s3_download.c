@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define WAIT_NS (50 * CLOCK_MS)
+#define OBJECT_BYTES_MAX (UINT64_C(64) << 40) /* S3 takes 50 TiB */
 
 struct download {
     struct s3 *s3;
@@ -36,6 +38,12 @@ struct range {
     struct err err;
 };
 
+static int say_replaced(const struct download *download, struct err *err)
+{
+    return err_set(err, ERR_STORAGE, NULL, "%s: the object was replaced while it was downloaded",
+                   s3_name(download->s3));
+}
+
 /* --- One range -------------------------------------------------------------------------------- */
 
 static void begin_range(void *arg)
@@ -48,39 +56,63 @@ static void begin_range(void *arg)
     range->etag = NULL;
 }
 
-/* The whole length, behind the slash of "bytes 0-99/1234". */
-static uint64_t total_of(const char *content_range)
+static bool read_number(const char **at, char end, uint64_t *number)
 {
-    const char *slash = content_range ? strchr(content_range, '/') : NULL;
-    char *end = NULL;
-    if (!slash || slash[1] < '0' || slash[1] > '9')
-        return UINT64_MAX;
-    uint64_t total = strtoull(slash + 1, &end, 10);
-    return *end ? UINT64_MAX : total;
+    char *after;
+    if (**at < '0' || **at > '9')
+        return false;
+    *number = strtoull(*at, &after, 10);
+    *at = after + 1;
+    return *after == end;
+}
+
+/* "bytes 0-99/1234". */
+static bool parse_content_range(const char *text, uint64_t *first, uint64_t *total)
+{
+    uint64_t last;
+    if (!text || strncasecmp(text, "bytes ", 6) != 0)
+        return false;
+    text += 6;
+    return read_number(&text, '-', first) && read_number(&text, '/', &last) &&
+           read_number(&text, '\0', total);
+}
+
+/* Where the answer's bytes belong, and of what they are. */
+static int read_place(struct range *range, const struct http_response *head)
+{
+    const struct download *download = range->download;
+    uint64_t first = 0;
+    bool fits;
+    char *content_range = http_response_header(head, "content-range");
+    char *length = http_response_header(head, "content-length");
+    range->whole = head->status != 206;
+    range->total = length ? strtoull(length, NULL, 10) : 0;
+    fits = range->whole || parse_content_range(content_range, &first, &range->total);
+    free(content_range);
+    free(length);
+    if (!fits || first != range->offset)
+        return err_set(&range->err, ERR_STORAGE, NULL, "%s: sent another range than was asked for",
+                       s3_name(download->s3));
+    return 0;
 }
 
 static int read_head(struct range *range, const struct http_response *head)
 {
-    uint64_t bytes_max = range->download->get->bytes_max;
-    char *content_range = http_response_header(head, "content-range");
-    char *length = http_response_header(head, "content-length");
+    const struct download *download = range->download;
+    uint64_t bytes_max = download->get->bytes_max;
+    if (read_place(range, head) != 0)
+        return range->err.code;
     range->etag = http_response_header(head, "etag");
-    range->whole = head->status != 206;
-    range->total =
-        range->whole ? (length ? strtoull(length, NULL, 10) : 0) : total_of(content_range);
-    free(content_range);
-    free(length);
-    if (range->total == UINT64_MAX)
-        return err_set(&range->err, ERR_STORAGE, NULL, "%s: sent a range without saying of what",
-                       s3_name(range->download->s3));
-    if (range->whole && range->offset > 0)
-        return err_set(&range->err, ERR_STORAGE, NULL,
-                       "%s: sent more than the range that was asked for",
-                       s3_name(range->download->s3));
-    if (range->total > bytes_max)
-        return err_set(&range->err, ERR_TOO_LARGE, NULL,
-                       "the object has %llu bytes, more than %llu",
-                       (unsigned long long)range->total, (unsigned long long)bytes_max);
+    if (range->total > bytes_max || range->total > OBJECT_BYTES_MAX)
+        return err_set(
+            &range->err, ERR_TOO_LARGE, NULL, "the object has %llu bytes, more than %llu",
+            (unsigned long long)range->total,
+            (unsigned long long)(bytes_max < OBJECT_BYTES_MAX ? bytes_max : OBJECT_BYTES_MAX));
+    if (range->offset == 0)
+        return 0;
+    bool same_etag = !download->etag || !range->etag || strcmp(range->etag, download->etag) == 0;
+    if (range->total != download->total || !same_etag) /* If-Match is not known everywhere */
+        return say_replaced(download, &range->err);
     return 0;
 }
 
@@ -132,8 +164,7 @@ static int fetch_range(struct range *range, struct s3_refusal *refusal, struct e
     free(bytes);
     free(match);
     if (refusal->status == 412)
-        err_set(err, ERR_STORAGE, NULL, "%s: the object was replaced while it was downloaded",
-                s3_name(download->s3));
+        say_replaced(download, err);
     return result;
 }
 
@@ -295,6 +326,10 @@ static int fetch_all(struct download *download, struct err *err)
     int result = fetch_first(download, err);
     if (result == 0)
         result = fetch_rest(download, running, err);
+    /* An attempt that was cut may have left more of an object that is replaced since. */
+    if (result == 0 && ftruncate(download->file.fd, (off_t)download->total) != 0)
+        result = err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", download->get->path,
+                         strerror(errno));
     if (result == 0 && running) {
         digest_final(running, digest);
         result = storage_get_check(get, digest, err);

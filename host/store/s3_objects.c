@@ -47,6 +47,14 @@ static bool is_metadata_name(const char *name)
                name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")] == '\0';
 }
 
+static bool has_name(const struct text_list *texts, const char *name)
+{
+    for (size_t i = 0; i < texts->count; i += 2)
+        if (strcmp(texts->items[i], name) == 0)
+            return true;
+    return false;
+}
+
 /* Names and values by turns. */
 static int read_metadata(const cJSON *metadata, struct text_list *texts, struct err *err)
 {
@@ -63,14 +71,20 @@ static int read_metadata(const cJSON *metadata, struct text_list *texts, struct 
         for (char *c = name; *c; c++)
             if (*c >= 'A' && *c <= 'Z')
                 *c = (char)(*c - 'A' + 'a');
+        if (has_name(texts, name) || texts->count / 2 == STORAGE_METADATA_MAX) {
+            free(name);
+            return err_set(err, ERR_INVALID, "metadata",
+                           "expected at most %d names that differ in more than capitals",
+                           STORAGE_METADATA_MAX);
+        }
         char *value = metadata_value(item);
         bytes += strlen(item->string) + strlen(value);
         text_list_add(texts, name);
         text_list_add(texts, value);
     }
-    if (bytes > STORAGE_METADATA_BYTES_MAX || texts->count / 2 > STORAGE_METADATA_MAX)
-        return err_set(err, ERR_TOO_LARGE, "metadata", "expected at most %d bytes in %d values",
-                       STORAGE_METADATA_BYTES_MAX, STORAGE_METADATA_MAX);
+    if (bytes > STORAGE_METADATA_BYTES_MAX)
+        return err_set(err, ERR_TOO_LARGE, "metadata", "expected at most %d bytes",
+                       STORAGE_METADATA_BYTES_MAX);
     return 0;
 }
 
@@ -267,9 +281,9 @@ int s3_list_read(const struct s3_listing *listing, const char *xml, struct str *
     int result = 0;
     const char *at = xml;
     str_clear(token);
-    if (!strstr(xml, "<ListBucketResult"))
-        return err_set(err, ERR_STORAGE, NULL, "%s: answered something that is no list of objects",
-                       listing->name);
+    if (!strstr(xml, "<ListBucketResult") || !strstr(xml, "</ListBucketResult>"))
+        return err_set(err, ERR_STORAGE, NULL,
+                       "%s: answered something that is no whole list of objects", listing->name);
     while (result == 0 && (at = strstr(at, "<Contents>"))) {
         const char *end = strstr(at, "</Contents>");
         if (!end)
@@ -292,7 +306,7 @@ int s3_list_read(const struct s3_listing *listing, const char *xml, struct str *
 static int list_pages(struct s3 *s3, const struct s3_listing *listing, const char *prefix,
                       const atomic_int *stop, struct err *err)
 {
-    struct str token = {0}, query = {0};
+    struct str token = {0}, asked = {0}, query = {0};
     struct http_response response;
     struct s3_refusal refusal;
     int result = 0;
@@ -303,6 +317,8 @@ static int list_pages(struct s3 *s3, const struct s3_listing *listing, const cha
             break;
         }
         str_clear(&query);
+        str_clear(&asked);
+        str_append(&asked, token.data, token.len);
         if (token.len > 0) { /* sorted by name */
             str_puts(&query, "continuation-token=");
             s3_encode(&query, token.data, false);
@@ -316,8 +332,12 @@ static int list_pages(struct s3 *s3, const struct s3_listing *listing, const cha
         result = s3_run(s3, &request, &response, &refusal, err);
         if (result == 0)
             result = s3_list_read(listing, str_text(&response.body), &token, err);
+        if (result == 0 && token.len > 0 && strcmp(token.data, str_text(&asked)) == 0)
+            result = err_set(err, ERR_STORAGE, NULL, "%s: names the same page of its list again",
+                             listing->name);
         s3_response_finish(&response);
     }
+    str_finish(&asked);
     str_finish(&token);
     str_finish(&query);
     return result;

@@ -4,7 +4,6 @@
  * Signature Version 4)" in the Amazon S3 API Reference. */
 #include "store/store_private.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -36,11 +35,7 @@ void s3_encode(struct str *out, const char *text, bool keep_slash)
 
 static void hmac(const void *key, size_t key_len, const char *text, uint8_t out[DIGEST_SIZE])
 {
-    size_t len = 0;
-    if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, key_len, (const unsigned char *)text,
-                   strlen(text), out, DIGEST_SIZE, &len) ||
-        len != DIGEST_SIZE)
-        abort(); /* fails only when memory is gone */
+    digest_hmac(key, key_len, text, strlen(text), out);
 }
 
 /* "20130524/us-east-1/s3/aws4_request": where and on which day the signature is good. */

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define PARTS_MAX 10000u /* of S3 */
 #define COMPLETE_S 600.0 /* joining thousands of parts takes a server long */
@@ -16,6 +17,7 @@ struct upload {
     struct s3 *s3;
     const struct storage_put *put;
     char *id; /* percent-encoded */
+    int64_t begun_unix_s;
     uint64_t part_size;
     size_t count;
     atomic_int stop; /* because of the caller or of a failure */
@@ -158,25 +160,17 @@ static int begin(struct upload *upload, const struct s3_header *headers, size_t 
 }
 
 /* The answer that it is joined was lost perhaps: the server knows no such upload any more, and the
- * object is there. */
-static bool is_joined(struct upload *upload)
+ * object is there, no older than the upload (by the server's clock, whose dates have no parts of
+ * seconds). */
+static bool is_joined(struct upload *upload, const struct s3_refusal *refusal)
 {
+    enum { SLACK_S = 2 };
     struct storage_object object;
     struct err ignored;
-    return s3_head(upload->s3, upload->put->key, NULL, &object, &ignored) == 0 &&
-           object.len == upload->put->len;
-}
-
-/* A server that takes long answers 200 before it knows how it ends. */
-static int check_joined(struct upload *upload, const struct http_response *response,
-                        struct err *err)
-{
-    char word[S3_WORD_SIZE];
-    if (!strstr(str_text(&response->body), "<Error>"))
-        return 0;
-    s3_xml_word(str_text(&response->body), "Code", word);
-    return err_set(err, ERR_STORAGE, NULL, "%s: the upload could not be completed: %s",
-                   s3_name(upload->s3), *word ? word : "no reason was given");
+    return strcmp(refusal->code, "NoSuchUpload") == 0 &&
+           s3_head(upload->s3, upload->put->key, NULL, &object, &ignored) == 0 &&
+           object.len == upload->put->len &&
+           object.modified_unix_s + SLACK_S >= upload->begun_unix_s + s3_clock_skew(upload->s3);
 }
 
 static int complete(struct upload *upload, struct err *err)
@@ -206,12 +200,11 @@ static int complete(struct upload *upload, struct err *err)
         .body_len = body.len,
         .payload_hash = hash,
         .patience_s = COMPLETE_S,
+        .done_sign = "CompleteMultipartUploadResult",
         .stop = upload->put->stop,
     };
     int result = s3_run(upload->s3, &request, &response, &refusal, err);
-    if (result == 0)
-        result = check_joined(upload, &response, err);
-    else if (strcmp(refusal.code, "NoSuchUpload") == 0 && is_joined(upload))
+    if (result == ERR_STORAGE && is_joined(upload, &refusal))
         result = 0;
     s3_response_finish(&response);
     str_finish(&body);
@@ -246,7 +239,8 @@ static void give_up(struct upload *upload, struct err *err)
 int s3_upload_parts(struct s3 *s3, const struct storage_put *put, const struct s3_header *headers,
                     size_t header_count, struct err *err)
 {
-    struct upload upload = {.s3 = s3, .put = put, .part_size = S3_PART_SIZE};
+    struct upload upload = {
+        .s3 = s3, .put = put, .part_size = S3_PART_SIZE, .begun_unix_s = (int64_t)time(NULL)};
     while (upload.part_size < UINT64_MAX / PARTS_MAX && put->len > upload.part_size * PARTS_MAX)
         upload.part_size += S3_PART_SIZE;
     upload.count = (size_t)((put->len + upload.part_size - 1) / upload.part_size);

@@ -67,6 +67,12 @@ int storage_open(const struct manifest_storage *manifest, struct storage **out, 
         return open_bucket(manifest, out, err);
     if (storage_dir_open(manifest, &dir, err) != 0)
         return err->code;
+    uint8_t secret[DIGEST_SIZE]; /* what the first result would miss, a start shall miss */
+    if (manifest->key_template && strstr(manifest->key_template, "{random}") &&
+        storage_dir_secret(dir, secret, err) != 0) {
+        storage_dir_close(dir);
+        return err->code;
+    }
     *out = mem_alloc(sizeof(**out));
     (*out)->dir = dir;
     return 0;
@@ -93,6 +99,12 @@ int64_t storage_clock_skew_s(const struct storage *storage)
 }
 
 /* --- Objects ---------------------------------------------------------------------------------- */
+
+int storage_check_room(const struct storage *storage, uint64_t len, const struct log *log,
+                       struct err *err)
+{
+    return storage->s3 ? 0 : storage_dir_check_room(storage->dir, len, log, err);
+}
 
 int storage_put(struct storage *storage, const struct storage_put *put, struct err *err)
 {
@@ -154,6 +166,26 @@ int storage_url(const struct storage *storage, const char *key, struct str *url,
     return result;
 }
 
+int storage_random(const struct storage *storage, const char *job_id, char out[STORAGE_RANDOM_SIZE],
+                   struct err *err)
+{
+    uint8_t secret[DIGEST_SIZE], digest[DIGEST_SIZE];
+    char text[DIGEST_HEX_SIZE];
+    if (!storage || !job_id || !*job_id) {
+        snprintf(out, STORAGE_RANDOM_SIZE, "%016llx%016llx", (unsigned long long)random_u64(),
+                 (unsigned long long)random_u64());
+        return 0;
+    }
+    if (storage->s3)
+        s3_secret_of(storage->s3, secret);
+    else if (storage_dir_secret(storage->dir, secret, err) != 0)
+        return err->code;
+    digest_hmac(secret, sizeof(secret), job_id, strlen(job_id), digest);
+    digest_hex(digest, text);
+    snprintf(out, STORAGE_RANDOM_SIZE, "%.*s", STORAGE_RANDOM_SIZE - 1, text);
+    return 0;
+}
+
 /* --- For both --------------------------------------------------------------------------------- */
 
 ssize_t storage_put_read(const struct storage_put *put, void *buf, size_t len, uint64_t offset)
@@ -168,28 +200,40 @@ ssize_t storage_put_read(const struct storage_put *put, void *buf, size_t len, u
     return (ssize_t)len;
 }
 
+/* `len` bytes of it from `offset` on: where they are, or read into `buf` (S3_BUFFER_SIZE); NULL with
+ * `err`. */
+static const char *get_bytes(const struct storage_put *put, uint64_t offset, size_t len, char *buf,
+                             struct err *err)
+{
+    if (put->data)
+        return (const char *)put->data + offset;
+    for (size_t done = 0; done < len;) {
+        ssize_t got = pread(put->fd, buf + done, len - done, (off_t)(offset + done));
+        if (got < 0)
+            err_set(err, ERR_STORAGE, NULL, "the file cannot be read: %s", strerror(errno));
+        else if (got == 0)
+            err_set(err, ERR_STORAGE, NULL, "the file changed while it was uploaded");
+        if (got <= 0)
+            return NULL;
+        done += (size_t)got;
+    }
+    return buf;
+}
+
 int storage_put_digest(const struct storage_put *put, uint64_t offset, uint64_t len,
                        char out[DIGEST_HEX_SIZE], struct err *err)
 {
     uint8_t bytes[DIGEST_SIZE];
-    if (put->data || len == 0) {
-        digest_of(len == 0 ? "" : (const char *)put->data + offset, (size_t)len, out);
-        return 0;
-    }
     struct digest *digest = digest_create();
-    char *buf = mem_alloc(S3_BUFFER_SIZE);
+    char *buf = put->data ? NULL : mem_alloc(S3_BUFFER_SIZE);
     int result = 0;
-    for (uint64_t at = 0; at < len && result == 0;) {
-        size_t want = len - at < S3_BUFFER_SIZE ? (size_t)(len - at) : S3_BUFFER_SIZE;
-        ssize_t got = pread(put->fd, buf, want, (off_t)(offset + at));
-        if (got < 0)
-            result =
-                err_set(err, ERR_STORAGE, NULL, "the file cannot be read: %s", strerror(errno));
-        else if (got == 0)
-            result = err_set(err, ERR_STORAGE, NULL, "the file changed while it was uploaded");
+    for (uint64_t at = 0; at < len && result == 0; at += S3_BUFFER_SIZE) {
+        size_t step = len - at < S3_BUFFER_SIZE ? (size_t)(len - at) : S3_BUFFER_SIZE;
+        const char *data = get_bytes(put, offset + at, step, buf, err);
+        if (data)
+            digest_update(digest, data, step);
         else
-            digest_update(digest, buf, (size_t)got);
-        at += got > 0 ? (uint64_t)got : 0;
+            result = err->code;
     }
     digest_final(digest, bytes);
     digest_hex(bytes, out);

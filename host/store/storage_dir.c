@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ struct storage_dir {
     char *real_dir;        /* without symbolic links */
     char *prefix;          /* "" or "results/" */
     char *public_base_url; /* NULL: none */
+    int64_t min_free_mb;
 };
 
 int storage_dir_open(const struct manifest_storage *manifest, struct storage_dir **out,
@@ -36,6 +38,7 @@ int storage_dir_open(const struct manifest_storage *manifest, struct storage_dir
     sample[strlen(sample) - 1] = '\0';
     dir->prefix = sample;
     dir->public_base_url = mem_copy_string(manifest->public_base_url);
+    dir->min_free_mb = manifest->min_free_mb;
     int result = store_open(manifest->dir, &dir->store, err);
     if (result == 0 && !(dir->real_dir = realpath(store_dir(dir->store), NULL)))
         result = err_set(err, ERR_STORAGE, NULL, "%s: cannot be found: %s", manifest->dir,
@@ -64,6 +67,11 @@ const char *storage_dir_name(const struct storage_dir *dir)
     return store_dir(dir->store);
 }
 
+int storage_dir_secret(const struct storage_dir *dir, uint8_t out[DIGEST_SIZE], struct err *err)
+{
+    return storage_salt_read(dir->store, out, err);
+}
+
 /* --- Paths ------------------------------------------------------------------------------------ */
 
 /* The path of a key below the directory; NULL when it is none. The caller's. */
@@ -71,9 +79,10 @@ static char *name_of(const struct storage_dir *dir, const char *key, struct err 
 {
     size_t bad;
     char *name = str_format("%s%s", dir->prefix, key);
-    /* What begins with ".voxhost-" is the folder of a run. */
+    /* What begins with ".voxhost-" is the folder of a run or the secret; some file systems know no
+     * capitals. */
     if (fs_path_is_inside(name) && utf8_valid(name, strlen(name), &bad) &&
-        strncmp(name, ".voxhost-", 9) != 0)
+        strncasecmp(name, ".voxhost-", 9) != 0)
         return name;
     free(name);
     err_set(err, ERR_INVALID, NULL,
@@ -81,13 +90,6 @@ static char *name_of(const struct storage_dir *dir, const char *key, struct err 
             "\"..\", empty names and control characters",
             STORAGE_KEY_SIZE_MAX);
     return NULL;
-}
-
-static bool is_below(const struct storage_dir *dir, const char *real)
-{
-    size_t len = strlen(dir->real_dir);
-    return strncmp(real, dir->real_dir, len) == 0 &&
-           (real[len] == '/' || dir->real_dir[len - 1] == '/');
 }
 
 static int say_missing(const struct storage_dir *dir, struct err *err)
@@ -106,11 +108,11 @@ static int open_object(const struct storage_dir *dir, const char *key, int *fd, 
         return err->code;
     path = fs_join(store_dir(dir->store), name);
     real = realpath(path, NULL);
-    if (real && is_below(dir, real))
+    if (real && fs_is_below(real, dir->real_dir))
         *fd = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (!real && errno != ENOENT && errno != ENOTDIR)
         result = err_set(err, ERR_STORAGE, NULL, "%s: cannot be read: %s", path, strerror(errno));
-    else if (real && !is_below(dir, real))
+    else if (real && !fs_is_below(real, dir->real_dir))
         result = err_set(err, ERR_INVALID, "key", "leads out of %s through a symbolic link",
                          store_dir(dir->store));
     else if (*fd < 0 || fstat(*fd, info) != 0 || !S_ISREG(info->st_mode))
@@ -146,11 +148,21 @@ static int copy_put(const struct storage_put *put, int fd, const char *path, str
     return result;
 }
 
+int storage_dir_check_room(const struct storage_dir *dir, uint64_t len, const struct log *log,
+                           struct err *err)
+{
+    return fs_check_room(store_dir(dir->store), len, dir->min_free_mb, log, err);
+}
+
 int storage_dir_put(struct storage_dir *dir, const struct storage_put *put, struct err *err)
 {
     char *name = name_of(dir, put->key, err);
     if (!name)
         return err->code;
+    if (storage_dir_check_room(dir, put->len, NULL, err) != 0) {
+        free(name);
+        return err->code;
+    }
     char *temp = store_temp(dir->store);
     int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     int result =

@@ -1,6 +1,6 @@
 /* Names of objects: keys from a template and what a job says, content types from endings. Text from
- * text. */
-#include "store/store.h"
+ * text, but for the secret behind {random}. */
+#include "store/store_private.h"
 
 #include <string.h>
 #include <strings.h>
@@ -12,7 +12,7 @@
 
 /* What may stand in a name on every file system and in every URL as it is, and what is not
  * ASCII. */
-static bool is_safe(unsigned char c)
+bool storage_key_is_safe(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            c >= 0x80 || strchr("-_.~@+=,", c);
@@ -29,7 +29,8 @@ static void append_value(struct str *key, const char *value)
     bool changed = kept < len;
     for (size_t i = 0; i < kept; i++) {
         unsigned char c = (unsigned char)value[i];
-        bool keep = c != 0 && is_safe(c) && (is_utf8 || c < 0x80) && !(c == '.' && i == 0);
+        bool keep =
+            c != 0 && storage_key_is_safe(c) && (is_utf8 || c < 0x80) && !(c == '.' && i == 0);
         str_putc(key, keep ? (char)c : '_');
         changed = changed || !keep;
     }
@@ -46,11 +47,6 @@ static void append_field(struct str *key, enum manifest_key_field field, const c
     char date[16] = "";
     struct tm utc = {0};
     time_t now = (time_t)now_unix_s;
-    if (field == KEY_FIELD_RANDOM) {
-        str_printf(key, "%016llx%016llx", (unsigned long long)random_u64(),
-                   (unsigned long long)random_u64());
-        return;
-    }
     if (field == KEY_FIELD_DATE) {
         gmtime_r(&now, &utc);
         if (strftime(date, sizeof(date), "%Y-%m-%d", &utc) > 0)
@@ -59,10 +55,18 @@ static void append_field(struct str *key, enum manifest_key_field field, const c
     append_value(key, value && *value ? value : ABSENT);
 }
 
-int storage_key(const char *template, const char *const values[KEY_FIELD_COUNT], int64_t now_unix_s,
-                struct str *key, struct err *err)
+int storage_key(const struct storage *storage, const char *template,
+                const char *const values[KEY_FIELD_COUNT], int64_t now_unix_s, struct str *key,
+                struct err *err)
 {
+    char random[STORAGE_RANDOM_SIZE] = "";
+    const char *filled[KEY_FIELD_COUNT];
     size_t start = key->len;
+    if (strstr(template, "{random}") &&
+        storage_random(storage, values[KEY_FIELD_JOB_ID], random, err) != 0)
+        return err->code;
+    memcpy(filled, values, sizeof(filled));
+    filled[KEY_FIELD_RANDOM] = random;
     for (const char *c = template; *c; c++) {
         size_t len = *c == '{' ? strcspn(c + 1, "}") : 0;
         if (*c != '{') {
@@ -72,7 +76,7 @@ int storage_key(const char *template, const char *const values[KEY_FIELD_COUNT],
         for (size_t i = 0; i < KEY_FIELD_COUNT; i++)
             if (strlen(manifest_key_fields[i]) == len &&
                 strncmp(manifest_key_fields[i], c + 1, len) == 0)
-                append_field(key, (enum manifest_key_field)i, values[i], now_unix_s);
+                append_field(key, (enum manifest_key_field)i, filled[i], now_unix_s);
         c += len + (c[len + 1] == '}');
     }
     if (fs_path_is_inside(str_text(key) + start))

@@ -16,14 +16,13 @@
 #include <unistd.h>
 
 #define RUN_DIR_PREFIX ".voxhost-"
-#define LOCK_NAME "lock"
+#define COMMIT_TRIES_MAX 3
 #define CLAIM_SIZE 64 /* "index/count\n" and its end, with room */
 
 struct store {
-    char *dir;      /* absolute */
-    char *real_dir; /* the same without symbolic links */
-    char *run_dir;  /* absolute; ours alone */
-    int lock_fd; /* holds run_dir/lock for as long as we live; what we claim stands in the file */
+    char *dir;          /* absolute */
+    char *real_dir;     /* the same without symbolic links */
+    struct own_dir run; /* ours alone; what we claim stands in its lock file */
     atomic_uint_least64_t next_temp;
 };
 
@@ -55,81 +54,6 @@ static void unlock_dir(int fd)
         close(fd);
 }
 
-/* --- The private folder
- * ------------------------------------------------------------------------------ */
-
-/* Removes the folder of a run whose lock is free or was never made: its process is gone, or about
- * to lock it and then finds that it is away. */
-static void remove_if_dead(const char *dir, const char *name)
-{
-    char *run_dir = fs_join(dir, name);
-    char *lock = fs_join(run_dir, LOCK_NAME);
-    int fd = open(lock, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        rmdir(run_dir); /* fails unless it is empty */
-    else if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        fs_remove_flat_dir(run_dir);
-    if (fd >= 0)
-        close(fd);
-    free(lock);
-    free(run_dir);
-}
-
-static void remove_dead_runs(const char *path)
-{
-    DIR *dir = opendir(path);
-    if (!dir)
-        return;
-    struct dirent *entry;
-    while ((entry = readdir(dir)))
-        if (is_run_dir(entry->d_name))
-            remove_if_dead(path, entry->d_name);
-    closedir(dir);
-}
-
-/* 1; 0 when another run took the folder for a dead one before its lock was held; -1 with errno. */
-static int lock_run_dir(struct store *store)
-{
-    struct stat ours, named;
-    int result = -1;
-    char *lock = fs_join(store->run_dir, LOCK_NAME);
-    if (mkdir(store->run_dir, 0700) != 0)
-        goto out;
-    store->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (store->lock_fd < 0) {
-        result = errno == ENOENT ? 0 : -1;
-    } else if (flock(store->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        result = errno == EWOULDBLOCK ? 0 : -1;
-    } else {
-        result = stat(lock, &named) == 0 && fstat(store->lock_fd, &ours) == 0 &&
-                 named.st_ino == ours.st_ino;
-    }
-out:
-    free(lock);
-    return result;
-}
-
-static int make_run_dir(struct store *store, struct err *err)
-{
-    enum { TRIES_MAX = 100 };
-    int result = 0;
-    for (int i = 0; i < TRIES_MAX && result == 0; i++) {
-        if (store->lock_fd >= 0)
-            close(store->lock_fd);
-        store->lock_fd = -1;
-        free(store->run_dir);
-        store->run_dir = str_format("%s/" RUN_DIR_PREFIX "%016llx", store->dir,
-                                    (unsigned long long)random_u64());
-        result = lock_run_dir(store);
-    }
-    if (result == 1)
-        return 0;
-    result =
-        err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", store->dir, strerror(errno));
-    fs_remove_flat_dir(store->run_dir);
-    return result;
-}
-
 /* --- Claims
  * ------------------------------------------------------------------------------------------- */
 
@@ -141,7 +65,7 @@ struct claim {
 static bool read_claim(const char *run_dir, struct claim *claim)
 {
     char text[CLAIM_SIZE] = "";
-    char *lock = fs_join(run_dir, LOCK_NAME);
+    char *lock = fs_join(run_dir, OWN_DIR_LOCK_NAME);
     int fd = open(lock, O_RDWR | O_CLOEXEC);
     free(lock);
     if (fd < 0)
@@ -162,8 +86,9 @@ static bool read_claim(const char *run_dir, struct claim *claim)
 static int write_claim(struct store *store, const char *text, struct err *err)
 {
     size_t len = strlen(text);
-    if (ftruncate(store->lock_fd, 0) == 0 && pwrite(store->lock_fd, text, len, 0) == (ssize_t)len &&
-        fsync(store->lock_fd) == 0) /* other machines shall see it too */
+    if (ftruncate(store->run.lock_fd, 0) == 0 &&
+        pwrite(store->run.lock_fd, text, len, 0) == (ssize_t)len &&
+        fsync(store->run.lock_fd) == 0) /* other machines shall see it too */
         return 0;
     return err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", store->dir,
                    strerror(errno));
@@ -179,7 +104,7 @@ static int check_claim(struct store *store, struct claim ours, struct err *err)
         return err_set(err, ERR_STORAGE, NULL, "%s: cannot be read: %s", store->dir,
                        strerror(errno));
     while (result == 0 && (entry = readdir(dir))) {
-        if (!is_run_dir(entry->d_name) || strcmp(entry->d_name, fs_name_of(store->run_dir)) == 0)
+        if (!is_run_dir(entry->d_name) || strcmp(entry->d_name, fs_name_of(store->run.path)) == 0)
             continue;
         char *run_dir = fs_join(store->dir, entry->d_name);
         if (read_claim(run_dir, &other) && (other.count != ours.count || other.index == ours.index))
@@ -195,13 +120,6 @@ static int check_claim(struct store *store, struct claim ours, struct err *err)
 
 /* --- Symbolic links
  * ------------------------------------------------------------------------------------- */
-
-static bool is_below(const char *real, const char *root)
-{
-    size_t len = strlen(root);
-    return strncmp(real, root, len) == 0 &&
-           (real[len] == '\0' || real[len] == '/' || root[len - 1] == '/');
-}
 
 /* Looks where the longest part of `dir` (in the store) that exists really is. What is missing may
  * be made by another thread meanwhile; only a link that leads to nothing is refused for not being
@@ -222,7 +140,7 @@ static int check_links(const struct store *store, const char *dir, const char *n
         free(path);
         path = above;
     }
-    if (dangling || (real && !is_below(real, store->real_dir)))
+    if (dangling || (real && !fs_is_below(real, store->real_dir)))
         result = err_set(err, ERR_INVALID, "output",
                          "\"%s\": leads out of the output directory through a symbolic link", name);
     else if (!real)
@@ -241,7 +159,6 @@ int store_open(const char *dir, struct store **out, struct err *err)
     *out = NULL;
     char *cwd = fs_current_dir();
     struct store *store = mem_alloc(sizeof(*store));
-    store->lock_fd = -1;
     store->dir = fs_absolute(cwd, dir);
     free(cwd);
     int result = fs_make_dirs(store->dir, 0777, err);
@@ -250,14 +167,11 @@ int store_open(const char *dir, struct store **out, struct err *err)
             err_set(err, ERR_STORAGE, NULL, "%s: cannot be found: %s", store->dir, strerror(errno));
     if (result == 0) {
         int dir_fd = lock_dir(store->dir);
-        remove_dead_runs(store->dir);
-        result = make_run_dir(store, err);
+        own_dir_remove_dead(store->dir, RUN_DIR_PREFIX);
+        result = own_dir_make(store->dir, RUN_DIR_PREFIX, &store->run, err);
         unlock_dir(dir_fd);
     }
     if (result != 0) {
-        if (store->lock_fd >= 0)
-            close(store->lock_fd);
-        free(store->run_dir);
         free(store->real_dir);
         free(store->dir);
         free(store);
@@ -286,7 +200,7 @@ int store_claim(struct store *store, uint64_t index, uint64_t count, struct err 
 
 char *store_temp(struct store *store)
 {
-    return str_format("%s/%llu", store->run_dir,
+    return str_format("%s/%llu", store->run.path,
                       (unsigned long long)atomic_fetch_add(&store->next_temp, 1));
 }
 
@@ -301,13 +215,12 @@ int store_commit(struct store *store, const char *temp, const char *name, char *
                          "\"%s\": expected a relative path inside the output directory", name);
     else if (dir)
         result = check_links(store, dir, name, err);
-    if (result == 0 && rename(temp, path) != 0) {
-        if (errno == ENOENT && dir)
-            result = fs_make_dirs(dir, 0777, err);
-        if (result == 0 && rename(temp, path) != 0)
-            result =
-                err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", path, strerror(errno));
-    }
+    /* A sweep may remove the folder, which is empty, once more. */
+    for (int i = 0; result == 0 && rename(temp, path) != 0; i++)
+        result = errno == ENOENT && dir && i < COMMIT_TRIES_MAX
+                     ? fs_make_dirs(dir, 0777, err)
+                     : err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", path,
+                               strerror(errno));
     free(dir);
     if (result != 0)
         unlink(temp);
@@ -325,11 +238,10 @@ const char *store_dir(const struct store *store)
 
 void store_close(struct store *store)
 {
+    struct err ignored = {0}; /* the next run tries again */
     if (!store)
         return;
-    fs_remove_flat_dir(store->run_dir);
-    close(store->lock_fd);
-    free(store->run_dir);
+    own_dir_remove(&store->run, &ignored);
     free(store->real_dir);
     free(store->dir);
     free(store);

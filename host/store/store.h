@@ -103,8 +103,12 @@ struct storage_put {
     const atomic_int *stop;
 };
 
+/* May `len` bytes be put without using up the disk of a directory (fs_check_room)? A bucket is never
+ * full. */
+int storage_check_room(const struct storage *storage, uint64_t len, const struct log *log,
+                       struct err *err);
 /* Stores an object, whole or not at all, replacing what was there. Large ones go up in parts,
- * several at a time; memory does not grow with them. */
+ * several at a time; memory does not grow with them. ERR_STORAGE without room. */
 int storage_put(struct storage *storage, const struct storage_put *put, struct err *err);
 
 struct storage_object {
@@ -123,7 +127,8 @@ struct storage_get {
     const atomic_int *stop;
 };
 
-/* Fetches an object into a file. */
+/* Fetches an object into a file. Who is killed meanwhile leaves a file of the name PATH, 16 hex
+ * digits and ".part" behind, so `path` should be in a folder that is cleared (store_temp). */
 int storage_get(struct storage *storage, const struct storage_get *get, struct err *err);
 /* Fetches a small one into memory, which is replaced. */
 int storage_read(struct storage *storage, const char *key, size_t bytes_max, const atomic_int *stop,
@@ -156,9 +161,41 @@ const char *storage_name(const struct storage *storage);
  * enum manifest_key_field, NULL and "" where the job says nothing; those of date and random are
  * found here. Values are made safe: no separators, no "." or "..", no control characters, 100
  * bytes; what was changed ends in a digest of what it was, so that two never become one.
- * ERR_INVALID when the key is too long all the same. */
-int storage_key(const char *template, const char *const values[KEY_FIELD_COUNT], int64_t now_unix_s,
-                struct str *key, struct err *err);
+ *
+ * {random} is 32 digits that follow from the job's id and a secret of `storage`: of a bucket its
+ * secret key, of a directory a hidden file that its first user makes. Whoever has the same secret
+ * finds the object of a job again; nobody else can guess it. Another result of the same id
+ * replaces the first. Without a storage (NULL) or an id they are new ones each time: so where the
+ * object goes to somebody else's bucket, who could learn from it what an id becomes here.
+ *
+ * ERR_INVALID when the key is too long all the same; ERR_STORAGE when the directory's secret
+ * cannot be read or made. */
+int storage_key(const struct storage *storage, const char *template,
+                const char *const values[KEY_FIELD_COUNT], int64_t now_unix_s, struct str *key,
+                struct err *err);
+
+/* Can storage_key have made this key, or the key of a timing file beside it, from this template?
+ * Never a hidden name. */
+bool storage_key_matches(const char *template, const char *key);
+
+/* --- What is kept no longer ------------------------------------------------------------------- */
+
+/* True when storage.keep_days and keep_mb remove nothing, whatever there is. */
+bool storage_keeps_all(const struct manifest_storage *manifest);
+
+struct storage_sweep {
+    const struct manifest_storage *manifest;
+    int64_t now_unix_s;
+    const char *const *protected_dirs; /* nothing in them is touched, as in struct tree_sweep */
+    size_t protected_count;
+    const atomic_int *stop;
+};
+/* Removes results of a directory that keep_days and keep_mb do not allow: of those that the key
+ * template can have made, never below voices_prefix. Safe beside processes that use the directory.
+ * ERR_STORAGE when it cannot be read, is a protected one itself, or the prefix leads out of it. */
+int storage_sweep(const struct storage_sweep *sweep, struct tree_swept *swept, struct err *err);
+
+/* --- Kinds ------------------------------------------------------------------------------------ */
 
 /* By the ending of a name or the ending alone: "a/b.srt", "srt"; "application/octet-stream" for
  * others. */

@@ -79,6 +79,9 @@ int s3_url(const struct s3_target *target, const char *key, int64_t now_unix_s, 
 /* Appends the presigned URL, by the server's clock where that is known to be another. */
 int s3_presign(const struct s3 *s3, const char *key, struct str *url, struct err *err);
 
+/* A secret that follows from the target's secret key and gives nothing of it away. */
+void s3_secret_of(const struct s3 *s3, uint8_t out[DIGEST_SIZE]);
+
 struct s3_request {
     const char *what; /* it is about, in messages: "upload" */
     const char *method;
@@ -98,6 +101,9 @@ struct s3_request {
     const struct err *failure; /* what body_read or take say when they give up; NULL: they do not */
     double patience_s;         /* for an answer beside what its bytes may take; 0: 30 */
     bool once;                 /* no second attempt */
+    /* Must be in the body of an answer of 2xx, which else is a failure that may pass: a server that
+     * takes long says 200 before it knows how it ends. NULL: nothing must. */
+    const char *done_sign;
     const atomic_int *stop;
 };
 
@@ -148,6 +154,15 @@ int storage_put_digest(const struct storage_put *put, uint64_t offset, uint64_t 
 /* Bytes of it, at most `len`; 0 or less at the end and on failure. */
 ssize_t storage_put_read(const struct storage_put *put, void *buf, size_t len, uint64_t offset);
 
+#define STORAGE_RANDOM_SIZE 33 /* 32 digits and the end */
+
+/* The digits that stand for a job's id; see storage_key. */
+int storage_random(const struct storage *storage, const char *job_id, char out[STORAGE_RANDOM_SIZE],
+                   struct err *err);
+
+/* May this byte, not 0, of a value stand in a key as it is? */
+bool storage_key_is_safe(unsigned char c);
+
 /* A file under a temporary name beside `path`. */
 struct storage_file {
     char *temp;
@@ -178,6 +193,8 @@ int storage_dir_open(const struct manifest_storage *manifest, struct storage_dir
                      struct err *err);
 void storage_dir_close(struct storage_dir *dir); /* takes NULL */
 const char *storage_dir_name(const struct storage_dir *dir);
+int storage_dir_check_room(const struct storage_dir *dir, uint64_t len, const struct log *log,
+                           struct err *err);
 int storage_dir_put(struct storage_dir *dir, const struct storage_put *put, struct err *err);
 int storage_dir_get(struct storage_dir *dir, const struct storage_get *get, struct err *err);
 int storage_dir_read(struct storage_dir *dir, const char *key, size_t bytes_max, struct str *out,
@@ -190,6 +207,11 @@ int storage_dir_list(struct storage_dir *dir, const char *prefix, const atomic_i
 int storage_dir_delete(struct storage_dir *dir, const char *key, struct err *err);
 int storage_dir_url(const struct storage_dir *dir, const char *key, struct str *url,
                     struct err *err);
+
+/* A secret that stands in the directory, made when there is none. */
+int storage_dir_secret(const struct storage_dir *dir, uint8_t out[DIGEST_SIZE], struct err *err);
+/* The same of any directory that is open. */
+int storage_salt_read(struct store *store, uint8_t out[DIGEST_SIZE], struct err *err);
 
 /* --- Credentials ------------------------------------------------------------------------------ */
 

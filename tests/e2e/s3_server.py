@@ -6,8 +6,11 @@ Signature V4 checked by an implementation that shares nothing with the one under
         server.objects["out/a.wav"].body, server.log        # [("PUT", "out/a.wav", 503, "SlowDown"), ...]
 
 Faults of PUT, POST and DELETE: "500"; "slow" (503 SlowDown, Retry-After: 1); "403"; "reset" (the connection, after the body);
-"stall" (no answer until the client goes away); "error200" (an <Error> in an answer of status 200); "ok" (none). Of GET, in
-get_faults, also "cut" (half of the body). A wrong clock is no fault but `clock_skew_s`: the server's clock less the true one.
+"stall" (no answer until the client goes away); "error200" (an <Error> in an answer of status 200); "empty200" (an answer of status
+200, and nothing done); "lost" (all is done, but the connection is reset instead of an answer); "noupload" (404 NoSuchUpload);
+"early403" (an answer, and the end, before the body was read); "ok" (none). Of GET, in get_faults, also "cut" (half of the body) and
+"shift" (bytes of elsewhere, and a Content-Range that says so). A wrong clock is no fault but `clock_skew_s`: the server's clock less
+the true one.
 By hand: python3 s3_server.py [PORT]
 """
 
@@ -169,19 +172,30 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused("NoSuchBucket")
         return key
 
+    def handle_expect_100(self):
+        faults = self.server.s3.faults
+        return (faults and faults[0] == "early403") or super().handle_expect_100()
+
     def handle_one(self):
         s3, key, code, status = self.server.s3, self.path, "", 200
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = s3.next_fault(self.command)
+        early = fault == "early403"
+        body = b"" if early else self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.lost = fault == "lost"
         try:
+            if early:
+                self.close_connection = True
+                raise Refused("AccessDenied")
             if fault in ("reset", "stall"):
                 status = 0
                 return self.break_off(fault)
             if fault == "error200":
                 code = "InternalError"
                 return self.answer(200, b"<Error><Code>InternalError</Code></Error>", {"Content-Type": "application/xml"})
-            if fault and fault not in ("cut", "ok"):
-                raise Refused({"500": "InternalError", "slow": "SlowDown", "403": "AccessDenied"}[fault])
+            if fault == "empty200":
+                return self.answer(200, b"", {})
+            if fault and fault not in ("cut", "shift", "lost", "ok"):
+                raise Refused({"500": "InternalError", "slow": "SlowDown", "403": "AccessDenied", "noupload": "NoSuchUpload"}[fault])
             Check(s3, self.command, self.path, self.headers).run(body)
             key = self.key()
             query = dict(urllib.parse.parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
@@ -228,6 +242,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         first, last = int(match.group(1)), min(int(match.group(2)), len(found.body) - 1)
         if first >= len(found.body):
             raise Refused("InvalidRange")
+        if fault == "shift":
+            first, last = first - 1, last - 1
         headers["Content-Range"] = f"bytes {first}-{last}/{len(found.body)}"
         return self.answer(206, found.body[first:last + 1], headers, fault)
 
@@ -300,6 +316,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(STATUS[refused.code], text.encode(), {"Content-Type": "application/xml", **extra})
 
     def answer(self, status, body, headers, fault=None):
+        if self.lost:
+            self.break_off("reset")
+            return status
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)

@@ -126,12 +126,13 @@ class Directory(Both, StorageCase):
             file.truncate(2 << 30)
         process = subprocess.Popen(self.command("put", "x.wav", big), env=environment())
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not any(path.stat().st_size > MIB for path in (self.dir / "objects").glob("*/0")):
+        while time.monotonic() < deadline and not any(path.stat().st_size > MIB for path in (self.dir / "objects").glob("*/[0-9]*")):
             time.sleep(0.005)
         process.kill()
         process.wait()
         self.assertEqual(self.keys(), [])
-        self.assertEqual([path.name for path in (self.dir / "objects").iterdir()], [])  # the next run has tidied up
+        # The next run has tidied up.
+        self.assertEqual([path.name for path in (self.dir / "objects").iterdir()], [".voxhost-salt"])
 
 
 class Bucket(Both, StorageCase):
@@ -177,6 +178,9 @@ class Bucket(Both, StorageCase):
         for number in range(2501):
             self.server.objects[f"voices/{number:05}<&>.wav"] = self.object(b"1")
         self.assertEqual(self.keys("voices/"), [f"voices/{number:05}<&>.wav" for number in range(2501)])
+        deadline = time.monotonic() + 60
+        while len(self.server.log) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)  # the last is written when it has been answered
         self.assertEqual(len(self.server.log), 3)
         self.server.page_size = 1
         self.assertEqual(len(self.keys("voices/0000")), 10)
@@ -210,7 +214,7 @@ class Bucket(Both, StorageCase):
         path = self.file("big", 3 * PART)
         # The beginning, a part, the end refused, the end that fails with status 200; no right to remove the parts.
         for faults, says in ((["403"], "403"), (["ok", "403"], "403"), (["ok"] * 4 + ["403"], "403"),
-                             (["ok"] * 4 + ["error200"], "InternalError")):
+                             (["ok"] * 4 + ["error200"] * 3, "InternalError"), (["ok"] * 4 + ["empty200"] * 3, "does not say")):
             self.server.faults.clear()
             self.server.faults.extend(faults)
             message = self.fails("storage_failed", "put", "big.wav", path)
@@ -223,6 +227,26 @@ class Bucket(Both, StorageCase):
         self.server.faults.append("403")
         self.fails("storage_failed", "put", "small.wav", self.file("small", 10))
         self.assertEqual(self.server.objects, {})
+
+    def test_the_end_of_an_upload_is_tried_again(self):
+        path = self.file("big", 3 * PART)
+        for faults in (["error200"], ["empty200"], ["500"], ["lost"], ["lost", "500"]):
+            self.server.faults.extend(["ok"] * 4 + faults)
+            self.ok("put", "big.wav", path)
+            self.assertEqual(sha256(self.server.objects.pop("big.wav").body), sha256(path.read_bytes()), faults)
+            self.assertEqual(self.server.uploads, {})
+
+    def test_fm_80_an_older_object_is_not_taken_for_the_upload(self):
+        self.server.objects["big.wav"] = Object(b"old" * PART, "audio/wav", {}, '"1"', int(time.time()) - 60)
+        self.server.faults.extend(["ok"] * 4 + ["noupload"])
+        self.assertIn("NoSuchUpload", self.fails("storage_failed", "put", "big.wav", self.file("big", 3 * PART)))
+
+    def test_a_refusal_before_the_body_was_read_is_heard(self):
+        path = self.file("big", 2 * PART)
+        for faults in (["reset", "early403"], ["500", "early403"], ["early403"] * 3):
+            self.server.faults.extend(faults)
+            self.assertIn("403 AccessDenied", self.fails("storage_failed", "put", "big.wav", path))
+            self.server.faults.clear()
 
     def test_a_stopped_upload_removes_its_parts(self):
         path = self.file("big", 3 * PART)
@@ -269,15 +293,22 @@ class Bucket(Both, StorageCase):
         self.assertIn("replaced", self.fails("storage_failed", "get", "big.wav", self.dir / "got"))
         self.assertFalse((self.dir / "got").exists())
 
+    def test_bytes_of_elsewhere_are_not_taken(self):
+        self.ok("put", "big.wav", self.file("big", 3 * PART))
+        self.server.get_faults.extend(["ok", "ok", "shift"])
+        self.assertIn("another range", self.fails("storage_failed", "get", "big.wav", self.dir / "got"))
+        self.assertFalse((self.dir / "got").exists())
+
     def test_fm_81_metadata_of_any_type_is_kept_as_text(self):
         self.put("x.wav", b"1", json.dumps({"user_id": 17, "Ratio": 0.5, "is_kids_voice": True, "none": None,
-                                           "name": "Zoë 文", "list": [1, "a"], "text": "a b", "blanks": " a  b "}))
+                                           "name": "Zoë 文", "list": [1, "a"], "text": "a b", "blanks": " a  b ", "empty": ""}))
         found = self.server.objects["x.wav"].metadata
         b64 = lambda text: "base64:" + base64.b64encode(text.encode()).decode()
         self.assertEqual(found, {"user_id": "17", "ratio": "0.5", "is_kids_voice": "true", "name": b64("Zoë 文"),
-                                 "list": '[1,"a"]', "text": "a b", "blanks": b64(" a  b ")})
+                                 "list": '[1,"a"]', "text": "a b", "blanks": b64(" a  b "), "empty": ""})
         self.fails("too_large", "put", "x.wav", self.dir / "to-put", json.dumps({"x": "y" * 3000}))
         self.fails("invalid_request", "put", "x.wav", self.dir / "to-put", json.dumps({"a: b\r\nc": "1"}))
+        self.assertIn("metadata", self.fails("invalid_request", "put", "x.wav", self.dir / "to-put", json.dumps({"a": 1, "A": 2})))
 
     def test_a_wrong_clock_is_corrected_for_every_operation(self):
         with S3Server(clock_skew_s=-5000) as server:

@@ -1,5 +1,6 @@
 """What jobs store: names by the template, in a bucket or a directory, and never a URL to nothing."""
 
+import hmac
 import json
 import unittest
 import urllib.request
@@ -32,6 +33,22 @@ class Jobs(Case):
             self.assertRegex(name, r"^results/none/tone/\d{4}-\d\d-\d\d/a_b_c-[0-9a-f]{8}\.wav$")
             with urllib.request.urlopen(output["audio_url"]) as answer:
                 self.assertEqual(len(answer.read()), output["audio"]["bytes"])
+
+    def test_fm_66_an_object_is_found_by_its_job_and_the_secret(self):
+        """In another process too."""
+        with S3Server() as server:
+            for _ in range(2):  # the second replaces the first
+                self.speak(self.bucket(server), {"id": "a17"})
+            secret = hmac.digest(server.secret_key.encode(), b"voxhost: names of objects", "sha256")
+            ours = hmac.digest(secret, b"a17", "sha256").hex()[:32] + "/a17.wav"
+            self.assertEqual(list(server.objects), [ours])
+        folder = self.dir / "objects"
+        for _ in range(2):
+            self.speak({"dir": str(folder)}, {"id": "a17"})
+        path, = folder.rglob("*.wav")
+        self.assertRegex(str(path.relative_to(folder)), r"^[0-9a-f]{32}/a17\.wav$")
+        self.assertNotEqual(str(path.relative_to(folder)), ours)
+        self.assertEqual((folder / ".voxhost-salt").stat().st_mode & 0o777, 0o600)
 
     def test_a_directory_takes_results_too(self):
         folder = self.dir / "objects"

@@ -99,6 +99,19 @@ class Storage(WorkerCase):
                 self.assertNotIn(SECRET_KEY, json.dumps(report))
             self.assertNotIn(SECRET_KEY, worker.log)
 
+    def test_fm_66_whose_bucket_it_is_learns_nothing_of_names_in_ours(self):
+        with S3Server() as server:
+            plane, _ = self.start(server)
+            config = {"endpointUrl": server.endpoint, "bucketName": server.bucket, "accessId": ACCESS_KEY,
+                      "accessSecret": SECRET_KEY}
+            for more in ({}, {}, {"s3Config": config}, {"s3Config": config}):
+                job = {**tone(**LARGE), **more}
+                job["input"]["id"] = "a17"
+                self.assert_uploaded(self.answer(plane, job)["output"])
+            self.assertEqual(len(server.objects), 3)  # ours replaces itself
+            for name in server.objects:
+                self.assertRegex(name, r"^[0-9a-f]{32}/a17\.wav$")
+
     def test_a_jobs_storage_inside_our_network_is_refused(self):
         with S3Server() as server:
             plane = self.start_plane(hold_s=5)
@@ -106,7 +119,7 @@ class Storage(WorkerCase):
             config = {"endpointUrl": server.endpoint, "bucketName": server.bucket, "accessId": ACCESS_KEY,
                       "accessSecret": SECRET_KEY}
             report = json.loads(self.answer(plane, {**tone(**SMALL), "s3Config": config})["error"])
-            self.assertEqual(report["error_code"], "storage_failed")
+            self.assertEqual((report["error_code"], report["error_field"]), ("invalid_request", "s3Config"))
             self.assertEqual(server.log, [])
 
     def test_half_a_configuration_is_refused_at_the_start(self):

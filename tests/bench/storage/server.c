@@ -68,8 +68,9 @@ static bool answer_get(int fd, const char *head)
 static bool answer_post(int fd, const char *head)
 {
     static const char begun[] = "<R><UploadId>1</UploadId></R>";
+    static const char joined[] = "<CompleteMultipartUploadResult/>";
     char text[256];
-    const char *body = strstr(head, "?uploads") ? begun : "<R></R>";
+    const char *body = strstr(head, "?uploads") ? begun : joined;
     snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
              body);
     return send_all(fd, text);

@@ -1,4 +1,4 @@
-/* Two digests at once against OpenSSL's one by one, and HMAC against the vectors of RFC 4231. */
+/* HMAC against the vectors of RFC 4231. */
 #include "base/base.h"
 #include "base/digest.h"
 
@@ -9,52 +9,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-/* Bytes that repeat nowhere near. */
-static uint8_t *make_bytes(size_t len, uint32_t seed)
-{
-    uint8_t *bytes = mem_alloc(len + 1);
-    for (size_t i = 0; i < len; i++) {
-        seed = seed * 1664525 + 1013904223;
-        bytes[i] = (uint8_t)(seed >> 24);
-    }
-    return bytes;
-}
-
-static void check_pair(const uint8_t *one, const uint8_t *two, size_t len, size_t step)
-{
-    uint8_t out[2][DIGEST_SIZE];
-    char expected[DIGEST_HEX_SIZE], got[DIGEST_HEX_SIZE];
-    struct digest_pair *pair = digest_pair_create();
-    for (size_t at = 0; at < len; at += step)
-        digest_pair_update(pair, one + at, two + at, len - at < step ? len - at : step);
-    digest_pair_final(pair, out);
-    digest_pair_destroy(pair);
-    digest_of(one, len, expected);
-    digest_hex(out[0], got);
-    assert_string_equal(got, expected);
-    digest_of(two, len, expected);
-    digest_hex(out[1], got);
-    assert_string_equal(got, expected);
-}
-
-static void two_at_once_are_as_one_by_one(void **state)
-{
-    enum { SIZE_MAX_BYTES = 1 << 20 };
-    uint8_t *one = make_bytes(SIZE_MAX_BYTES + 1, 1), *two = make_bytes(SIZE_MAX_BYTES, 2);
-    (void)state;
-    for (size_t len = 0; len <= (size_t)64 * DIGEST_BLOCK_SIZE; len += DIGEST_BLOCK_SIZE)
-        for (size_t step = DIGEST_BLOCK_SIZE; step <= (size_t)4 * DIGEST_BLOCK_SIZE;
-             step += DIGEST_BLOCK_SIZE)
-            check_pair(one + 1, two, len, step); /* at any address */
-    check_pair(one, two, SIZE_MAX_BYTES, 128u << 10);
-    check_pair(one, one, SIZE_MAX_BYTES, SIZE_MAX_BYTES);
-    memset(one, 0, SIZE_MAX_BYTES);
-    memset(two, 0xff, SIZE_MAX_BYTES);
-    check_pair(one, two, SIZE_MAX_BYTES, SIZE_MAX_BYTES);
-    free(one);
-    free(two);
-}
 
 /* Test cases 1, 2 and 6. */
 static void hmac_is_that_of_rfc_4231(void **state)
@@ -79,7 +33,6 @@ static void hmac_is_that_of_rfc_4231(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_at_once_are_as_one_by_one),
         cmocka_unit_test(hmac_is_that_of_rfc_4231),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -16,7 +18,7 @@ static char *key_of(const char *template, const char *const values[KEY_FIELD_COU
 {
     struct str key = {0};
     struct err err = {0};
-    if (storage_key(template, values, JAN_31_2026, &key, &err) != 0)
+    if (storage_key(NULL, template, values, JAN_31_2026, &key, &err) != 0)
         fail_msg("%s: %s", template, err.message);
     return str_take(&key);
 }
@@ -40,12 +42,173 @@ static void fm_82_a_template_is_filled_from_the_job(void **state)
     key = key_of("{model_type}/{job_id}/{user_id}.{ext}", nothing);
     assert_string_equal(key, "none/none/none.none");
     free(key);
-    key = key_of("{random}", nothing);
-    char *other = key_of("{random}", nothing);
-    assert_int_equal(strlen(key), 32);
-    assert_string_not_equal(key, other);
-    free(other);
-    free(key);
+}
+
+/* --- {random} */
+
+static void random_of(const struct storage *storage, const char *job_id, char out[64])
+{
+    const char *const values[KEY_FIELD_COUNT] = {[KEY_FIELD_JOB_ID] = job_id};
+    struct str key = {0};
+    struct err err = {0};
+    if (storage_key(storage, "{random}", values, JAN_31_2026, &key, &err) != 0)
+        fail_msg("%s", err.message);
+    assert_int_equal(key.len, 32);
+    assert_int_equal(strspn(key.data, "0123456789abcdef"), 32);
+    memcpy(out, key.data, key.len + 1);
+    str_finish(&key);
+}
+
+static struct storage *bucket_with(const char *name, const char *secret_key)
+{
+    struct storage *storage = NULL;
+    struct err err = {0};
+    const struct s3_target target = {.endpoint = "http://127.0.0.1:1",
+                                     .bucket = name,
+                                     .access_key = "key",
+                                     .secret_key = secret_key,
+                                     .path_style = true,
+                                     .presign_ttl_s = 3600};
+    assert_int_equal(storage_open_s3(&target, &storage, &err), 0);
+    return storage;
+}
+
+static struct storage *directory_at(char *path)
+{
+    struct storage *storage = NULL;
+    struct err err = {0};
+    const struct manifest_storage manifest = {.type = STORAGE_FILE, .dir = path};
+    if (storage_open(&manifest, &storage, &err) != 0)
+        fail_msg("%s", err.message);
+    return storage;
+}
+
+static void without_a_secret_random_is_another_each_time(void **state)
+{
+    char one[64], two[64];
+    struct storage *bucket = bucket_with("bench", "secret");
+    (void)state;
+    random_of(NULL, "job-1", one);
+    random_of(NULL, "job-1", two);
+    assert_string_not_equal(one, two);
+    random_of(bucket, "", one);
+    random_of(bucket, NULL, two);
+    assert_string_not_equal(one, two);
+    storage_close(bucket);
+}
+
+/* Written down, since results of years ago are found by it. By hand: HMAC-SHA256 with the key
+ * HMAC-SHA256("secret", "voxhost: names of objects") of "job-1". */
+static void random_follows_from_the_job_and_the_secret_key(void **state)
+{
+    char one[64], two[64];
+    struct storage *bucket = bucket_with("bench", "secret"), *same = bucket_with("b-2", "secret"),
+                   *other = bucket_with("bench", "secreT");
+    (void)state;
+    random_of(bucket, "job-1", one);
+    assert_string_equal(one, "503bddbb5bf171cd7d306189b4c37139");
+    random_of(same, "job-1", two);
+    assert_string_equal(one, two);
+    random_of(other, "job-1", two);
+    assert_string_not_equal(one, two);
+    random_of(bucket, "job-2", two);
+    assert_string_not_equal(one, two);
+    storage_close(bucket);
+    storage_close(same);
+    storage_close(other);
+}
+
+static int count_object(const struct storage_object *object, void *arg)
+{
+    (void)object;
+    ++*(int *)arg;
+    return 0;
+}
+
+static void a_directory_keeps_its_secret_in_a_hidden_file(void **state)
+{
+    char dir[] = "/tmp/test_storage_XXXXXX", one[64], two[64];
+    struct err err = {0};
+    struct str text = {0}, key = {0};
+    struct stat info;
+    int count = 0;
+    const char *const values[KEY_FIELD_COUNT] = {[KEY_FIELD_JOB_ID] = "job-1"};
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    char *salt = fs_join(dir, ".voxhost-salt");
+    struct storage *storage = directory_at(dir);
+    assert_int_not_equal(access(salt, F_OK), 0); /* nothing is made that nobody asked for */
+    random_of(storage, "job-1", one);
+    random_of(storage, "job-2", two);
+    assert_string_not_equal(one, two);
+    assert_int_equal(stat(salt, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    assert_int_equal(storage_list(storage, "", NULL, count_object, &count, &err), 0);
+    assert_int_equal(count, 0);
+    assert_int_equal(storage_read(storage, ".voxhost-salt", 1000, NULL, &text, &err), ERR_INVALID);
+    assert_int_equal(storage_delete(storage, ".voxhost-salt", NULL, &err), ERR_INVALID);
+    assert_int_equal(storage_delete(storage, ".VoxHost-salt", NULL, &err), ERR_INVALID);
+    storage_close(storage);
+    storage = directory_at(dir); /* another process, or this one tomorrow */
+    random_of(storage, "job-1", two);
+    assert_string_equal(one, two);
+    assert_int_equal(fs_write_file(salt, "0123", 4, &err), 0);
+    assert_int_equal(storage_key(storage, "{random}", values, JAN_31_2026, &key, &err),
+                     ERR_STORAGE);
+    assert_non_null(strstr(err.message, ".voxhost-salt: expected 64 digits"));
+    assert_int_equal(storage_key(storage, "{job_id}", values, JAN_31_2026, &key, &err), 0);
+    storage_close(storage);
+    const struct manifest_storage manifest = {
+        .type = STORAGE_FILE, .dir = dir, .key_template = (char[]){"{random}"}};
+    assert_int_equal(storage_open(&manifest, &storage, &err), ERR_STORAGE); /* no job is needed */
+    assert_null(storage);
+    assert_int_equal(unlink(salt), 0);
+    assert_int_equal(storage_open(&manifest, &storage, &err), 0);
+    random_of(storage, "job-1", two);
+    assert_string_not_equal(one, two);
+    storage_close(storage);
+    assert_int_equal(unlink(salt), 0);
+    assert_int_equal(rmdir(dir), 0); /* nothing else was left in it */
+    str_finish(&key);
+    str_finish(&text);
+    free(salt);
+}
+
+static void processes_that_come_at_once_share_one_secret(void **state)
+{
+    enum { COUNT = 12 };
+    char dir[] = "/tmp/test_storage_XXXXXX", texts[COUNT][33] = {""};
+    int pipes[COUNT][2], go[2], status;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(pipe(go), 0);
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(pipe(pipes[i]), 0);
+        if (fork() == 0) {
+            char text[64], byte;
+            struct storage *storage = directory_at(dir);
+            close(go[1]);
+            if (read(go[0], &byte, 1) != 0) /* until all are let go */
+                _exit(1);
+            random_of(storage, "job-1", text);
+            storage_close(storage);
+            _exit(write(pipes[i][1], text, 32) == 32 ? 0 : 1);
+        }
+    }
+    close(go[0]);
+    close(go[1]);
+    for (int i = 0; i < COUNT; i++) {
+        close(pipes[i][1]);
+        assert_int_equal(read(pipes[i][0], texts[i], 32), 32);
+        assert_string_equal(texts[i], texts[0]);
+        close(pipes[i][0]);
+        assert_true(wait(&status) > 0);
+        assert_int_equal(status, 0);
+    }
+    char *salt = fs_join(dir, ".voxhost-salt");
+    assert_int_equal(unlink(salt), 0);
+    assert_int_equal(rmdir(dir), 0);
+    free(salt);
 }
 
 /* FM-53: no value of a job leads out of what the template begins with. */
@@ -104,7 +267,8 @@ static void a_key_that_grows_too_long_is_refused(void **state)
     for (int i = 0; i < 11; i++)
         str_puts(&template, i ? "/{voice}" : "{voice}");
     assert_int_equal(manifest_key_template_check(template.data, &err), 0);
-    assert_int_equal(storage_key(template.data, values, JAN_31_2026, &key, &err), ERR_INVALID);
+    assert_int_equal(storage_key(NULL, template.data, values, JAN_31_2026, &key, &err),
+                     ERR_INVALID);
     assert_string_equal(err.field, "storage.key_template");
     assert_int_equal(key.len, 0);
     str_finish(&key);
@@ -169,6 +333,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fm_82_a_template_is_filled_from_the_job),
+        cmocka_unit_test(without_a_secret_random_is_another_each_time),
+        cmocka_unit_test(random_follows_from_the_job_and_the_secret_key),
+        cmocka_unit_test(a_directory_keeps_its_secret_in_a_hidden_file),
+        cmocka_unit_test(processes_that_come_at_once_share_one_secret),
         cmocka_unit_test(fm_53_no_value_escapes_its_prefix),
         cmocka_unit_test(two_names_never_become_one),
         cmocka_unit_test(a_key_that_grows_too_long_is_refused),
