@@ -234,7 +234,7 @@ class States(ModelCase):
 
 
 class Caches(ModelCase):
-    """Every model has a private directory of its own."""
+    """Every model has a private directory of its own (FM-38, FM-44)."""
 
     def test_cache_directories_are_private_and_separate(self):
         (self.dir / "cache" / "b").mkdir(parents=True, mode=0o755)
