@@ -107,23 +107,39 @@ bool fs_is_below(const char *path, const char *dir)
 /* --- Files
  * -------------------------------------------------------------------------------------------- */
 
+/* 0, or -1 with errno. */
+static int make_dir(const char *path, mode_t mode)
+{
+    struct stat info;
+    if (mkdir(path, mode) == 0)
+        return 0;
+    if (errno == EEXIST && stat(path, &info) == 0) {
+        errno = ENOTDIR;
+        return S_ISDIR(info.st_mode) ? 0 : -1;
+    }
+    return -1;
+}
+
 int fs_make_dirs(const char *path, mode_t mode, struct err *err)
 {
+    enum { TRIES_MAX = 100 };
     char *copy = mem_copy_string(path);
-    int result = 0;
+    int result = 0, tries = 0;
     for (char *p = copy + 1; result == 0; p++) {
         if (*p != '/' && *p != '\0')
             continue;
         char saved = *p;
         *p = '\0';
-        struct stat info;
-        if (mkdir(copy, mode) != 0 &&
-            (errno != EEXIST || stat(copy, &info) != 0 || !S_ISDIR(info.st_mode)))
+        bool made = make_dir(copy, mode) == 0;
+        bool again = !made && errno == ENOENT && ++tries < TRIES_MAX; /* one above was removed */
+        if (!made && !again)
             result = err_set(err, ERR_STORAGE, NULL, "%s: cannot make the directory: %s", copy,
-                             strerror(errno == EEXIST ? ENOTDIR : errno));
+                             strerror(errno));
         *p = saved;
-        if (!saved)
+        if (made && !saved)
             break;
+        if (again)
+            p = copy;
     }
     free(copy);
     return result;
@@ -250,6 +266,11 @@ int fs_check_room(const char *dir, uint64_t need, int64_t keep_free_mb, const st
     if (free_bytes >= margin && free_bytes - margin >= need)
         return 0;
     unsigned long long need_mb = need / (1u << 20) + (need % (1u << 20) != 0);
+    if (margin == 0)
+        return err_set(err, ERR_STORAGE, NULL,
+                       "%s: its disk has %llu MB free, %llu MB are to be written: free some, or "
+                       "use another disk",
+                       dir, (unsigned long long)(free_bytes >> 20), need_mb);
     if (need > 0)
         snprintf(beside, sizeof(beside), " to stay beside the %llu MB that are to be written",
                  need_mb);

@@ -27,7 +27,7 @@ bool fs_path_is_inside(const char *path);
 /* Is `path` the folder `dir`, or below it? Both absolute and without links (realpath). */
 bool fs_is_below(const char *path, const char *dir);
 
-/* Makes `path` and what is missing above it. */
+/* Makes `path` and what is missing above it, also while others remove what is empty. */
 int fs_make_dirs(const char *path, mode_t mode, struct err *err);
 /* Reads a whole regular file, pipe or device of at most `size_max` bytes into `out`. */
 int fs_read_file(const char *path, size_t size_max, struct str *out, struct err *err);

@@ -140,7 +140,7 @@ static int replay_local(const struct replayer *replayer, struct callback *callba
     else
         spool_bury(replayer->spool, callback, &dropped, &ignored); /* else spool_close does */
     if (result == 0 && replayer->shelf.storage)                    /* where it may lie too */
-        shelf_drop(&replayer->shelf, callback->id, replayer->replay->stop, &ignored);
+        shelf_drop(&replayer->shelf, callback->id, NULL, &ignored);
     return result;
 }
 

@@ -5,7 +5,6 @@
  */
 #include "callback/callback_private.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +19,10 @@
 void callback_sign(const struct callback_signing *signing, char signature[DIGEST_HEX_SIZE])
 {
     uint8_t mac[DIGEST_SIZE];
-    size_t mac_len = 0;
     struct str text = {0};
     str_printf(&text, "%s\n%s\n%s\n", signing->method, signing->path, signing->timestamp);
     str_append(&text, signing->body, signing->body_len);
-    if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, signing->secret, strlen(signing->secret),
-                   (const unsigned char *)text.data, text.len, mac, sizeof(mac), &mac_len))
-        abort(); /* OpenSSL without HMAC-SHA256 cannot be */
+    digest_hmac(signing->secret, strlen(signing->secret), text.data, text.len, mac);
     digest_hex(mac, signature);
     str_finish(&text);
 }

@@ -48,7 +48,9 @@ static void bury(struct callback_sender *sender, struct callback *callback, cons
     else if (may_store && sender->shelf.storage)
         result = sender_store(sender, callback, &sender->stop);
     if (result != 0)
-        sender_log(sender, LOG_ERROR, "callback lost", callback, spool ? err.message : reason);
+        sender_log(sender, LOG_ERROR,
+                   callback->kept ? "callback waits for the next start" : "callback lost", callback,
+                   spool ? err.message : reason);
     if (dropped)
         LOG_EVENT(sender->options.log, LOG_ERROR, "callback",
                   "the oldest dead letters are lost: there are too many",

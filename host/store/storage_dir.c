@@ -265,6 +265,20 @@ int storage_dir_head(struct storage_dir *dir, const char *key, struct storage_ob
     return 0;
 }
 
+/* Folders are no objects: those that are empty now go. Whoever needs one at this moment makes it once
+ * more (store_commit). */
+static void remove_empty_above(const struct storage_dir *dir, char *path)
+{
+    size_t root = strlen(store_dir(dir->store));
+    char *slash = strrchr(path, '/');
+    while ((size_t)(slash - path) > root) {
+        *slash = '\0';
+        if (rmdir(path) != 0)
+            return;
+        slash = strrchr(path, '/');
+    }
+}
+
 int storage_dir_delete(struct storage_dir *dir, const char *key, struct err *err)
 {
     struct stat info = {0};
@@ -279,6 +293,8 @@ int storage_dir_delete(struct storage_dir *dir, const char *key, struct err *err
     if (unlink(path) != 0 && errno != ENOENT)
         result =
             err_set(err, ERR_STORAGE, NULL, "%s: cannot be removed: %s", path, strerror(errno));
+    else
+        remove_empty_above(dir, path);
     free(path);
     free(name);
     return result;

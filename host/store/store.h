@@ -142,7 +142,7 @@ int storage_head(struct storage *storage, const char *key, const atomic_int *sto
 int storage_list(struct storage *storage, const char *prefix, const atomic_int *stop,
                  int (*each)(const struct storage_object *object, void *arg), void *arg,
                  struct err *err);
-/* No object, no error. */
+/* No object, no error. In a directory the folders go that are empty then. */
 int storage_delete(struct storage *storage, const char *key, const atomic_int *stop,
                    struct err *err);
 /* Appends how others get the object: public_base_url and the key; else a URL that is good for

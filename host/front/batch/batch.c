@@ -153,6 +153,22 @@ static int check_subtitles_new(struct batch *batch, const struct job *job,
     return result;
 }
 
+/* What is downloaded is called by the job, in whatever format it is found. */
+static int check_download_new(struct batch *batch, const struct job *job,
+                              const struct job_record *record, struct err *err)
+{
+    int result = 0;
+    if (job->ask.wants_timing)
+        return check_new(batch, 's', job->id, record, err);
+    for (size_t i = 0; i < AUDIO_FORMAT_COUNT && result == 0; i++) {
+        char *name = str_format("%s.%s", job->id, audio_format_names[i]);
+        if (!job->ask.format || strcmp(job->ask.format, audio_format_names[i]) == 0)
+            result = check_new(batch, 'o', name, record, err);
+        free(name);
+    }
+    return result;
+}
+
 /* Outputs are checked over all shards, since they share the folder; all else only for our own
  * jobs. */
 static int make_job(struct batch *batch, const struct job_record *record, const char *id, bool ours,
@@ -170,6 +186,8 @@ static int make_job(struct batch *batch, const struct job_record *record, const 
         result = job_parse(record->json, &context, job, err);
     if (result == 0 && (*job)->text)
         result = check_new(batch, 'o', (*job)->output, record, err);
+    if (result == 0 && (*job)->op == OP_DOWNLOAD)
+        result = check_download_new(batch, *job, record, err);
     if (result == 0 && (*job)->subtitles)
         result = check_subtitles_new(batch, *job, record, err);
     if (result != 0) {

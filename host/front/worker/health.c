@@ -68,7 +68,7 @@ void health_write_disks(const struct health_options *options, struct str *out)
 }
 
 static void write_health(const struct health_options *options, enum health_state state,
-                         struct str *out)
+                         bool with_disks, struct str *out)
 {
     struct metrics_jobs jobs = metrics_jobs(options->metrics);
     str_putc(out, '{');
@@ -84,8 +84,11 @@ static void write_health(const struct health_options *options, enum health_state
             str_putc(out, ',');
         write_model(models_at(options->models, i), out);
     }
-    str_puts(out, "],\"disks\":");
-    health_write_disks(options, out);
+    str_putc(out, ']');
+    if (with_disks) {
+        str_puts(out, ",\"disks\":");
+        health_write_disks(options, out);
+    }
     str_putc(out, '}');
 }
 
@@ -113,9 +116,10 @@ static void answer_get(const struct health_options *options, const char *path,
         if (status != 204)
             str_printf(&body, "{\"state\":\"%s\"}", state_names[state]);
     } else {
-        if (strcmp(path, "/ready") == 0 && state != HEALTH_READY)
+        bool is_ready = strcmp(path, "/ready") == 0;
+        if (is_ready && state != HEALTH_READY)
             status = 503;
-        write_health(options, state, &body);
+        write_health(options, state, !is_ready, &body);
     }
     http_exchange_answer(exchange, status, type, no_store, &body);
 }

@@ -27,9 +27,10 @@ enum health_state health_state(const struct health_options *options);
 /* Serves until health_stop. ERR_INVALID when the address cannot be bound.
  *
  *   /health   200, JSON: version, worker, state (starting, ready, stopping, failed), jobs,
- *             models with state, load_ms, error, the disks that it writes to (disks_write)
+ *             models with state, load_ms, error, the disks that it writes to (disks_write): on a
+ *             mount that hangs this waits, and all other answers with it
  *   /ready    200 when every model that is required is loaded and the worker is not stopping,
- *             else 503; the same JSON
+ *             else 503; the same JSON without the disks
  *   /ping     200 when ready, 204 while loading, 503 when stopping or when a required model
  *             failed: what RunPod's load balancer asks
  *   /metrics  200, metrics_write
@@ -37,7 +38,7 @@ enum health_state health_state(const struct health_options *options);
 int health_start(const struct health_options *options, struct health **health, struct err *err);
 void health_stop(struct health *health); /* takes NULL */
 
-/* Appends what `disks` is in those answers. */
+/* Appends what `disks` is in the answer of /health. */
 void health_write_disks(const struct health_options *options, struct str *out);
 
 /* Answers those four paths; false: some other path. For servers that have more to serve. */

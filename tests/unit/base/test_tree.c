@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -448,6 +449,27 @@ static void nothing_to_keep_to_removes_nothing(void **state)
 
 /* --- Room ------------------------------------------------------------------------------------- */
 
+/* As a sweep beside who stores does: what is made is removed at once. */
+static void folders_are_made_while_another_removes_them(void **state) /* FM-09 */
+{
+    struct err err = {0};
+    char *paths[] = {at("a/b/c"), at("a/b"), at("a")};
+    (void)state;
+    pid_t child = fork();
+    while (child == 0)
+        for (size_t i = 0; i < 3; i++)
+            rmdir(paths[i]);
+    for (int i = 0; i < 2000; i++)
+        if (fs_make_dirs(paths[0], 0700, &err) != 0) {
+            kill(child, SIGKILL);
+            fail_msg("%d: %s", i, err.message);
+        }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    for (size_t i = 0; i < 3; i++)
+        free(paths[i]);
+}
+
 static void room_is_checked_on_the_disk_of_what_is_still_to_be_made(void **state) /* FM-65 */
 {
     struct err err = {0};
@@ -461,6 +483,8 @@ static void room_is_checked_on_the_disk_of_what_is_still_to_be_made(void **state
     assert_int_equal(fs_check_room(dir, (UINT64_C(1) << 50) + 1, 64, NULL, &err), ERR_STORAGE);
     assert_non_null(strstr(err.message, "beside the 1073741825 MB"));
     assert_int_equal(fs_check_room(dir, UINT64_MAX, 1 << 20, NULL, &err), ERR_STORAGE);
+    assert_int_equal(fs_check_room(dir, UINT64_C(1) << 50, 0, NULL, &err), ERR_STORAGE);
+    assert_non_null(strstr(err.message, "MB free, 1073741824 MB are to be written: free some"));
     free(dir);
 }
 
@@ -503,6 +527,7 @@ int main(void)
         TEST(sweep_does_not_mind_what_vanishes),
         TEST(sweep_stops_when_told),
         TEST(nothing_to_keep_to_removes_nothing),
+        TEST(folders_are_made_while_another_removes_them),
         TEST(room_is_checked_on_the_disk_of_what_is_still_to_be_made),
         TEST(a_disk_that_cannot_be_asked_is_not_full),
     };
