@@ -79,6 +79,13 @@ const struct hub_model *hub_model_of_plugin(const char *file);
 /* The place in the model's directory of a repository's file; the caller's. */
 char *hub_source_place(const struct hub_source *source, const char *path);
 
+/* --- Locks ------------------------------------------------------------------------------------ */
+
+/* Opens and locks a file, no link, which is made; whoever holds it may rename or remove it. 1:
+ * locked, *fd is the caller's, and `path` is this very file; else *fd is -1. 0: somebody else has
+ * it; negative: err. Unlocked by closing it. */
+int hub_lock_try(const char *path, int *fd, struct err *err);
+
 /* --- Pulling ---------------------------------------------------------------------------------- */
 
 struct hub_progress {

@@ -28,6 +28,7 @@ int hub_lock_try(const char *path, int *fd, struct err *err)
         if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
             int reason = errno;
             close(*fd);
+            *fd = -1;
             if (reason == EWOULDBLOCK)
                 return 0;
             return err_set(err, ERR_STORAGE, NULL,
@@ -38,6 +39,7 @@ int hub_lock_try(const char *path, int *fd, struct err *err)
             ours.st_dev == named.st_dev)
             return 1;
         close(*fd); /* what we hold has another name by now, or none */
+        *fd = -1;
     }
     return 0;
 }

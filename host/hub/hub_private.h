@@ -60,11 +60,7 @@ int hub_hash_file(const char *path, const char *digest, const volatile sig_atomi
 
 /* --- Locks (hub_lock.c) ----------------------------------------------------------------------- */
 
-/* Opens and locks a file, no link, that may be renamed or removed by whoever holds it. 1: locked, *fd is
- * the caller's, and `path` is this very file; 0: somebody else has it; negative: err. Unlocked
- * by closing it. */
-int hub_lock_try(const char *path, int *fd, struct err *err);
-/* The same, waiting while somebody else has it. */
+/* hub_lock_try, waiting while somebody else has it, a minute at most. */
 int hub_lock_wait(const char *path, int *fd, struct err *err);
 
 /* --- The mark of a pull that is not complete (hub_mark.c) -------------------------------------- */

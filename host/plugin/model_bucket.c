@@ -384,8 +384,7 @@ static int fetch(struct bucket *bucket, struct err *err)
 out:
     if (result != 0)
         err_prefix(err, "%s", bucket->name);
-    if (lock >= 0)
-        close(lock);
+    model_copy_unlock(dir, lock);
     free(dir);
     return result;
 }

@@ -5,18 +5,21 @@
  */
 #include "plugin/model_private.h"
 
+#include "hub/hub.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FILES_MAX 100000
 #define BLOCK_SIZE (1u << 20)
+#define LOCK_PAUSE_MS 50
 
 struct copy {
     uint64_t bytes;
@@ -113,47 +116,43 @@ out:
     return got == 0 ? 0 : ERR_STORAGE;
 }
 
-static void remove_below(const char *path, int depth)
-{
-    DIR *dir = depth <= MODEL_DEPTH_MAX ? opendir(path) : NULL;
-    struct dirent *entry;
-    struct stat info;
-    while (dir && (entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        char *below = fs_join(path, entry->d_name);
-        if (lstat(below, &info) == 0 && S_ISDIR(info.st_mode))
-            remove_below(below, depth + 1);
-        else
-            unlink(below);
-        free(below);
-    }
-    if (dir)
-        closedir(dir);
-    rmdir(path);
-}
-
 void model_copy_remove(const char *dir)
 {
-    remove_below(dir, 0);
+    struct err ignored = {0}; /* who needs the place says what is in the way */
+    tree_remove(dir, &ignored);
+}
+
+/* A file: many network disks lock no directories, or not for other machines. */
+static char *lock_of(const char *dir)
+{
+    return fs_join(dir, ".copy.lock");
 }
 
 int model_copy_lock(const struct model *model, const char *dir, struct err *err)
 {
-    if (fs_make_dirs(dir, 0777, err) != 0)
-        return err->code;
-    int lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), locked = -1;
-    if (lock >= 0 && (locked = flock(lock, LOCK_EX | LOCK_NB)) != 0 && errno == EWOULDBLOCK)
-        LOG_EVENT(model->owner->log, LOG_INFO, model->config->model_type,
-                  "a model is being copied into this directory: waiting", LOG_TEXT("dir", dir));
-    while (lock >= 0 && locked != 0 && (locked = flock(lock, LOCK_EX)) != 0 && errno == EINTR)
-        ;
-    if (locked == 0)
-        return lock;
-    err_set(err, ERR_STORAGE, NULL, "%s: cannot be locked: %s", dir, strerror(errno));
-    if (lock >= 0)
+    const struct timespec pause = {0, LOCK_PAUSE_MS * CLOCK_MS};
+    char *path = lock_of(dir);
+    int fd = -1, result = fs_make_dirs(dir, 0777, err);
+    bool said = false;
+    while (result == 0 && (result = hub_lock_try(path, &fd, err)) == 0) {
+        if (!said)
+            LOG_EVENT(model->owner->log, LOG_INFO, model->config->model_type,
+                      "a model is being copied into this directory: waiting", LOG_TEXT("dir", dir));
+        said = true;
+        nanosleep(&pause, NULL);
+    }
+    free(path);
+    return result > 0 ? fd : result;
+}
+
+void model_copy_unlock(const char *dir, int lock)
+{
+    char *path = lock_of(dir);
+    if (lock >= 0) {
+        unlink(path); /* first: whoever opens it now makes another */
         close(lock);
-    return err->code;
+    }
+    free(path);
 }
 
 /* With the directory of `to` locked, so that whoever else wants this copy waits for it. */
@@ -217,8 +216,7 @@ void model_copy_up(struct model *model)
                   "model not copied up: loaded from its tier", LOG_TEXT("model_dir", from),
                   LOG_TEXT("reason", err.message));
     }
-    if (lock >= 0)
-        close(lock);
+    model_copy_unlock(dir, lock);
     free(to);
     free(dir);
 }

@@ -68,11 +68,11 @@ void model_cache_release(struct model *model);
 /* Copies a model that a tier's directory holds to paths.models, where the manifest asks for that
  * and there is room: *copied_dir. */
 void model_copy_up(struct model *model);
-/* Holds whoever else copies a model into this directory, which is made, off until the descriptor
- * is closed. Negative: err. */
+/* Holds whoever else copies a model into this directory, which is made, off until model_copy_unlock
+ * or our death. Negative: err. */
 int model_copy_lock(const struct model *model, const char *dir, struct err *err);
-/* Removes a copy that was not finished: it lies in paths.models under a name of our own, and holds
- * no links. */
+void model_copy_unlock(const char *dir, int lock); /* takes a negative one */
+/* Removes a copy that was not finished, as far as that is possible. */
 void model_copy_remove(const char *dir);
 /* Fetches a model that no directory holds and a tier's bucket does: 0 also when none does. Else err
  * says why it could not be had; then it is not there at all. */

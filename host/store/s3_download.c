@@ -160,6 +160,10 @@ static int fetch_range(struct range *range, struct s3_refusal *refusal, struct e
     };
     struct http_response response;
     int result = s3_run(download->s3, &request, &response, refusal, err);
+    if (result == 0 && range->total == UINT64_MAX && read_head(range, &response) != 0) {
+        *err = range->err; /* take_range saw no byte and so no head */
+        result = err->code;
+    }
     s3_response_finish(&response);
     free(bytes);
     free(match);
@@ -303,7 +307,7 @@ static int fetch_first(struct download *download, struct err *err)
         return s3_missing(download->s3, err);
     if (result != 0)
         return result;
-    download->total = range.total == UINT64_MAX ? 0 : range.total;
+    download->total = range.total;
     if (range.whole) /* and perhaps of a length that nobody named */
         download->total = download->total > range.got ? download->total : range.got;
     uint64_t expected = range.whole || download->total < range.len ? download->total : range.len;

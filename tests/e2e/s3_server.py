@@ -9,7 +9,7 @@ Faults of PUT, POST and DELETE: "500"; "slow" (503 SlowDown, Retry-After: 1); "4
 "stall" (no answer until the client goes away); "error200" (an <Error> in an answer of status 200); "empty200" (an answer of status
 200, and nothing done); "lost" (all is done, but the connection is reset instead of an answer); "noupload" (404 NoSuchUpload);
 "early403" (an answer, and the end, before the body was read); "ok" (none). Of GET, in get_faults, also "cut" (half of the body) and
-"shift" (bytes of elsewhere, and a Content-Range that says so). A wrong clock is no fault but `clock_skew_s`: the server's clock less
+"shift" (bytes of elsewhere, and a Content-Range that says so) and "nothing" (the right Content-Range, and no bytes). A wrong clock is no fault but `clock_skew_s`: the server's clock less
 the true one.
 By hand: python3 s3_server.py [PORT]
 """
@@ -194,7 +194,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.answer(200, b"<Error><Code>InternalError</Code></Error>", {"Content-Type": "application/xml"})
             if fault == "empty200":
                 return self.answer(200, b"", {})
-            if fault and fault not in ("cut", "shift", "lost", "ok"):
+            if fault and fault not in ("cut", "shift", "nothing", "lost", "ok"):
                 raise Refused({"500": "InternalError", "slow": "SlowDown", "403": "AccessDenied", "noupload": "NoSuchUpload"}[fault])
             Check(s3, self.command, self.path, self.headers).run(body)
             key = self.key()
@@ -245,7 +245,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault == "shift":
             first, last = first - 1, last - 1
         headers["Content-Range"] = f"bytes {first}-{last}/{len(found.body)}"
-        return self.answer(206, found.body[first:last + 1], headers, fault)
+        return self.answer(206, b"" if fault == "nothing" else found.body[first:last + 1], headers, fault)
 
     def list(self, query):
         s3 = self.server.s3

@@ -688,6 +688,24 @@ class Resuming(PullCase):
         [source] = self.record()["sources"]
         self.assertEqual(len(source["files"]), len(files))
 
+    def test_who_is_stopped_while_it_waits_leaves_the_others_part_alone(self):
+        """FM-33"""
+        data = self.slow(rate=4 << 20)
+        first = self.start()
+        self.wait_for(lambda: self.hub.sent > 1 << 20)
+        second = self.start()
+        for line in second.stderr:
+            if "another process fetches this file" in line:
+                break
+        second.send_signal(signal.SIGINT)
+        second.communicate(timeout=60)
+        self.assertEqual(second.returncode, 130)
+        self.assertTrue((self.into / "a.bin.part").exists(), "the part of a pull that runs was removed")
+        self.hub.rate = 0
+        _, err = first.communicate(timeout=100)
+        self.assertEqual(first.returncode, 0, err)
+        self.assert_pulled({"a.bin": data})
+
     def test_two_revisions_in_one_directory_never_make_a_record_that_lies(self):
         """FM-33: by the record and the size alone, the other revision's file would pass for ours later."""
         self.hub.add(REPO, {"a.bin": noise(9000), "slow.bin": noise(4 << 20)})

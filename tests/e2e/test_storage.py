@@ -299,6 +299,12 @@ class Bucket(Both, StorageCase):
         self.assertIn("another range", self.fails("storage_failed", "get", "big.wav", self.dir / "got"))
         self.assertFalse((self.dir / "got").exists())
 
+    def test_an_answer_without_the_bytes_it_names_is_no_empty_object(self):
+        self.put("x.wav", b"12345")
+        self.server.get_faults.append("nothing")
+        self.assertIn("sent 0 of 5 bytes", self.fails("storage_failed", "get", "x.wav", self.dir / "got"))
+        self.assertFalse((self.dir / "got").exists())
+
     def test_fm_81_metadata_of_any_type_is_kept_as_text(self):
         self.put("x.wav", b"1", json.dumps({"user_id": 17, "Ratio": 0.5, "is_kids_voice": True, "none": None,
                                            "name": "Zoë 文", "list": [1, "a"], "text": "a b", "blanks": " a  b ", "empty": ""}))

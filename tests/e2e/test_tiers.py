@@ -1,5 +1,6 @@
 """Where a model is found among several directories and buckets (paths.model_tiers), and the copy that is made of it."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -322,6 +323,23 @@ class Bucket(BucketCase):
             self.assertIn(f"given {self.dir / 'local/m'}", out + err)
         self.assert_fetched()
         self.assertEqual(len(self.gets()), len(self.files), "w.bin has two ranges, the empty file none")
+
+    def test_who_fetches_is_waited_for_by_a_lock_that_network_disks_know(self):
+        """FM-33: a file is locked, since many such disks lock no directories, or not for other machines."""
+        self.put(self.files)
+        held = self.write("local/.copy.lock", "").open("r+b")
+        self.addCleanup(held.close)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        process = subprocess.Popen([VOXHOST, "speak", "-m", str(self.bucket()), "x", "-o", str(self.dir / "x.wav"),
+                                    "--set", "host.log_level=debug"],
+                                   env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        waited = any("waiting" in line for line in process.stderr)
+        self.assertTrue(waited, "it did not wait")
+        self.assertEqual(self.gets(), [])
+        fcntl.flock(held, fcntl.LOCK_UN)
+        process.communicate(timeout=60)
+        self.assert_fetched()
 
     def test_kill_in_the_middle_leaves_no_half_model(self):
         """FM-33: nothing that was killed counts as a model, and no lock outlives its holder."""
