@@ -211,7 +211,8 @@ char *result_subtitle_name(const char *audio_name, enum subtitle_format format);
  * -------------------------------------------------------------------------------------------- */
 
 #define RUNNER_RECENT_MAX 1000 /* jobs that `status` and `download` know */
-#define RUNNER_QUEUE_MAX 256   /* jobs that wait; then runner_submit may block */
+/* Jobs that wait, and as many quick ones; then runner_submit may block. */
+#define RUNNER_QUEUE_MAX 256
 
 struct runner;
 
@@ -240,7 +241,7 @@ int runner_submit(struct runner *runner, struct job *job, uint64_t line,
 void runner_remember(struct runner *runner, const struct result *result);
 /* True when nothing waits or runs; waits for that until `deadline`. */
 bool runner_wait(struct runner *runner, int64_t deadline);
-/* Forgets what waits; what runs goes on. Returns how many were forgotten. */
+/* Forgets what waits, but for what is quick; what runs goes on. Returns how many were forgotten. */
 size_t runner_drop_queued(struct runner *runner);
 /* Asks what runs to end. */
 void runner_cancel(struct runner *runner);

@@ -108,7 +108,8 @@ void operation_end_voice(struct attempt *attempt, struct result *result);
  * --------------------------------------------------------------------------- */
 
 /* Puts what a new voice consists of into the storage, if there is one, and says where: recorded_path,
- * profile_path, sample_path, and the same with _url. Nothing for other jobs. */
+ * profile_path, sample_path, and the same with _url. When one of them fails, so does the job, and
+ * what it had put goes again, unless it was asked to stop. Nothing for other jobs. */
 void operation_keep_voice(struct attempt *attempt, struct result *result);
 /* Removes these again, also of what the voice was before it was replaced. */
 int operation_forget_voice(struct attempt *attempt, const struct voice_entry *entry,

@@ -30,6 +30,7 @@ struct keeping {
     struct result *result;
     const struct voice_entry *entry;
     cJSON *metadata;
+    struct text_list made; /* keys of what was not there before */
 };
 
 /* Appends PREFIX[USER/][LANGUAGE/][kids/]KIND/ID_ and what `rest` of a template gives, as older
@@ -97,6 +98,18 @@ static int open_file(const struct object *object, struct storage_put *put, struc
     return 0;
 }
 
+/* Notes what goes again if the rest fails: not what is there already, which may be another's who has
+ * made the same voice. */
+static void note_if_new(struct keeping *keeping, const struct storage_put *put)
+{
+    struct storage_object object;
+    struct err why = {0};
+    struct storage *storage = keeping->attempt->runner->storage;
+    if (storage_head(storage, put->key, put->stop, &object, &why) != 0 &&
+        strcmp(why.field, "key") == 0)
+        text_list_add(&keeping->made, mem_copy_string(put->key));
+}
+
 /* Metadata that the storage cannot keep is no reason to lose the voice. */
 static int put_with_metadata(struct keeping *keeping, struct storage_put *put, struct err *err)
 {
@@ -129,8 +142,10 @@ static int put_object(struct keeping *keeping, const struct object *object, char
     }
     put.key = str_text(&name);
     put.content_type = storage_content_type(object->ending);
-    if (code == 0)
+    if (code == 0) {
+        note_if_new(keeping, &put);
         code = put_with_metadata(keeping, &put, err);
+    }
     if (code == 0)
         code = storage_url(attempt->runner->storage, put.key, &address, err);
     if (code == 0) {
@@ -216,6 +231,21 @@ static int keep_sample(struct keeping *keeping, struct err *err)
     return code;
 }
 
+/* As far as the storage can be reached and there is time: the same job, sent again, finds the rest. */
+static void remove_made(const struct keeping *keeping)
+{
+    const struct attempt *attempt = keeping->attempt;
+    const struct runner_options *runner = attempt->runner;
+    for (size_t i = 0; i < keeping->made.count; i++) {
+        const char *key = keeping->made.items[i];
+        struct err err = {0};
+        if (storage_delete(runner->storage, key, &attempt->stop, &err) != 0)
+            LOG_EVENT(runner->log, LOG_WARN, "storage", "object of a failed voice may be left",
+                      LOG_TEXT("job", attempt->job->id), LOG_TEXT("key", key),
+                      LOG_TEXT("reason", err.message));
+    }
+}
+
 void operation_keep_voice(struct attempt *attempt, struct result *result)
 {
     bool is_new = attempt->job->op == OP_VOICE_CREATE || attempt->job->op == OP_UPLOAD;
@@ -225,7 +255,7 @@ void operation_keep_voice(struct attempt *attempt, struct result *result)
     int64_t begun = clock_now();
     if (!is_new || result->err.code != ERR_NONE || !attempt->runner->storage || !cJSON_IsString(id))
         return;
-    struct keeping keeping = {attempt, result, &entry, NULL};
+    struct keeping keeping = {.attempt = attempt, .result = result, .entry = &entry};
     int code =
         voice_library_get(attempt->runner->manifest->paths.voices, id->valuestring, &entry, &err);
     if (code == 0) {
@@ -241,9 +271,11 @@ void operation_keep_voice(struct attempt *attempt, struct result *result)
         if (code == ERR_CANCELLED)
             attempt_stopped(attempt, &result->err);
         operation_end_voice(attempt, result);
+        remove_made(&keeping);
     }
     result->ms.store += (double)(clock_now() - begun) / CLOCK_MS;
     cJSON_Delete(keeping.metadata);
+    text_list_finish(&keeping.made);
     voice_entry_finish(&entry);
 }
 

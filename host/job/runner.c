@@ -36,7 +36,7 @@ struct runner {
     struct voice_cache *voices;
     struct recent *recent;
     pthread_t watchdog;
-    pthread_t teller; /* answers job_is_quick; while has_teller */
+    pthread_t teller; /* answers what job_op_is_quick; while has_teller */
     pthread_mutex_t lock;
     pthread_cond_t work;  /* workers: something may have become runnable */
     pthread_cond_t room;  /* submitters: the queue is shorter */
@@ -48,6 +48,7 @@ struct runner {
     size_t queued_count;
     size_t pending;                     /* submitted and not answered */
     struct queued *asked, **asked_tail; /* for the teller */
+    size_t asked_count;
     bool has_teller;
     struct worker *workers;
     uint32_t worker_count, idle_count, lost_count; /* workers: those that are not lost */
@@ -85,6 +86,13 @@ static void answer_with(struct runner *runner, struct queued *queued, const stru
     result->err = *err;
     result->ms.queue = (double)(clock_now() - queued->since) / CLOCK_MS;
     deliver(runner, queued, result);
+}
+
+static void answer_cancelled(struct runner *runner, struct queued *queued)
+{
+    err_set(&queued->err, ERR_CANCELLED, NULL, "cancelled before it was begun");
+    answer_with(runner, queued, &queued->err);
+    queued_destroy(queued);
 }
 
 /* --- Workers
@@ -434,8 +442,14 @@ static void *tell(void *arg)
         runner->asked = queued->next;
         if (!runner->asked)
             runner->asked_tail = &runner->asked;
+        if (runner->asked_count-- == RUNNER_QUEUE_MAX / 2)
+            pthread_cond_broadcast(&runner->room);
+        bool is_cancelled = runner->cancelled;
         pthread_mutex_unlock(&runner->lock);
-        answer_now(runner, queued);
+        if (is_cancelled)
+            answer_cancelled(runner, queued);
+        else
+            answer_now(runner, queued);
         pthread_mutex_lock(&runner->lock);
     }
     pthread_mutex_unlock(&runner->lock);
@@ -450,6 +464,7 @@ static bool ask_teller(struct runner *runner, struct queued *queued)
     runner->has_teller = true;
     *runner->asked_tail = queued;
     runner->asked_tail = &queued->next;
+    runner->asked_count++;
     pthread_cond_signal(&runner->told);
     return true;
 }
@@ -460,8 +475,9 @@ int runner_submit(struct runner *runner, struct job *job, uint64_t line,
     enum { POLL_MS = 50 };
     struct queued *queued = mem_alloc(sizeof(*queued));
     *queued = (struct queued){.job = job, .line = line};
+    const size_t *waiting = job_op_is_quick(job->op) ? &runner->asked_count : &runner->queued_count;
     pthread_mutex_lock(&runner->lock);
-    while (stop && runner->queued_count >= RUNNER_QUEUE_MAX && !*stop)
+    while (stop && *waiting >= RUNNER_QUEUE_MAX && !*stop)
         sync_cond_wait(&runner->room, &runner->lock, clock_now() + POLL_MS * CLOCK_MS);
     if (stop && *stop) {
         pthread_mutex_unlock(&runner->lock);
@@ -536,21 +552,31 @@ void runner_cancel(struct runner *runner)
     pthread_mutex_unlock(&runner->lock);
 }
 
+/* The job out of a list, or NULL. */
+static struct queued *take_out(struct queued **link, struct queued ***tail, size_t *count,
+                               uint64_t ticket)
+{
+    while (*link && (*link)->job->ticket != ticket)
+        link = &(*link)->next;
+    struct queued *queued = *link;
+    if (!queued)
+        return NULL;
+    *link = queued->next;
+    if (!*link)
+        *tail = link;
+    (*count)--;
+    return queued;
+}
+
 /* Takes a job that waits out of the queue, or NULL. With the lock. */
 static struct queued *unqueue(struct runner *runner, uint64_t ticket)
 {
-    for (struct queued **link = &runner->head; *link; link = &(*link)->next) {
-        struct queued *queued = *link;
-        if (queued->job->ticket != ticket)
-            continue;
-        *link = queued->next;
-        if (!*link)
-            runner->tail = link;
-        runner->queued_count--;
+    struct queued *queued = take_out(&runner->head, &runner->tail, &runner->queued_count, ticket);
+    if (!queued)
+        queued = take_out(&runner->asked, &runner->asked_tail, &runner->asked_count, ticket);
+    if (queued)
         pthread_cond_broadcast(&runner->room);
-        return queued;
-    }
-    return NULL;
+    return queued;
 }
 
 /* The worker that has the job, or NULL. With the lock. */
@@ -574,12 +600,10 @@ bool runner_cancel_job(struct runner *runner, uint64_t ticket)
         worker->cancel_asked = true;
     pthread_cond_signal(&runner->watch);
     pthread_mutex_unlock(&runner->lock);
-    if (queued) {
-        err_set(&queued->err, ERR_CANCELLED, NULL, "cancelled before it was begun");
-        answer_with(runner, queued, &queued->err);
-        queued_destroy(queued);
-    }
-    return queued || worker;
+    bool is_known = queued || worker;
+    if (queued)
+        answer_cancelled(runner, queued);
+    return is_known;
 }
 
 double runner_job_progress(struct runner *runner, uint64_t ticket)

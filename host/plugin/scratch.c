@@ -63,8 +63,10 @@ static int make_dir(struct model *model, char **dir, struct err *err)
         if (result != 0)
             return result;
         *dir = str_format("%s/%llu", model->scratch.path, (unsigned long long)number);
-        if (mkdir(*dir, 0700) == 0)
+        if (mkdir(*dir, 0700) == 0) {
+            *err = (struct err){0}; /* of the try before */
             return 0;
+        }
         result = errno == ENOENT ? 1 : -1;
         err_set(err, ERR_STORAGE, NULL, "%s: cannot be made: %s", *dir, strerror(errno));
         free(*dir);

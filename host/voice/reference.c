@@ -97,8 +97,8 @@ bool reference_is_inline(const char *text)
     return digits >= BASE64_LEN_MIN && text[at] == '\0';
 }
 
-/* `text` has room for it after it was decoded; *len of that. False: it is no base64. Padding may be
- * left out, but not be wrong. */
+/* `out` has room for strlen(text) / 4 * 3 + 2; *len of that is used. False: it is no base64. Padding
+ * may be left out, but not be wrong. OpenSSL's decoders know neither that nor the other alphabet. */
 static bool decode_base64(const char *text, char *out, size_t *len)
 {
     size_t digits = 0, padding = 0;
@@ -132,12 +132,17 @@ int reference_decode_base64(const char *text, size_t bytes_max, struct str *byte
     size_t len = strlen(text);
     /* Not one in ten characters is a gap, in whatever programs write. */
     bool is_too_large = len / 4 * 3 > bytes_max + bytes_max / 10;
-    char *out = is_too_large ? NULL : mem_alloc(len / 4 * 3 + 3);
-    bool good = out && decode_base64(text, out, &len) && len > 0;
-    is_too_large = is_too_large || (good && len > bytes_max);
-    if (good && !is_too_large)
-        str_append(bytes, out, len);
-    free(out);
+    struct str out = {.cap = len / 4 * 3 + 3}; /* with the end of a text */
+    out.data = is_too_large ? NULL : mem_alloc(out.cap);
+    bool good = out.data && decode_base64(text, out.data, &out.len) && out.len > 0;
+    is_too_large = is_too_large || (good && out.len > bytes_max);
+    if (good && !is_too_large) {
+        str_finish(bytes);
+        *bytes = out;
+        bytes->data[bytes->len] = '\0';
+    } else {
+        str_finish(&out);
+    }
     if (is_too_large)
         return err_set(err, ERR_INVALID, "voice",
                        "the recording inside the job is larger than %zu bytes", bytes_max);

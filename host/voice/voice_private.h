@@ -12,7 +12,7 @@ bool reference_is_url(const char *text);
 size_t reference_url_host(const char *url, const char **host);
 int reference_check_url(const char *url, struct err *err);
 bool reference_is_inline(const char *text); /* data: or base64 */
-/* Base64, with or without data:TYPE;base64, before it. */
+/* Base64, with or without data:TYPE;base64, before it; replaces `bytes`. */
 int reference_decode_base64(const char *text, size_t bytes_max, struct str *bytes, struct err *err);
 int reference_download(const char *url, const struct voice_fetch *fetch, struct str *bytes,
                        struct err *err);

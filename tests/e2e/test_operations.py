@@ -194,6 +194,7 @@ class Voices(OperationCase):
         with S3Server(faults=["stall"]) as server:
             self.begin("worker", storage=self.bucket(server))
             self.bad("timeout", "ran longer than 1 s", op="voice_create", name="Anna", audio=LOW, timeout_s=1)
+            self.workers[-1].wait_log(event="object of a failed voice may be left")
             self.assertFalse((self.library / "Anna").exists())
             self.good(text="Hi", options=SHORT)
 
@@ -370,7 +371,19 @@ class Voices(OperationCase):
                 self.assertEqual((answer["status"], answer["error"]["code"]), ("error", "storage_failed"), answer)
                 self.assertNotIn("recorded_path", answer)
                 self.assertFalse((self.library / "Anna").exists(), "whole or not at all")
+                self.assertEqual(list(server.objects), [], "nor in the storage")
                 self.assertEqual(self.good(op="voice_create", name="Anna", audio=LOW)["voice"]["id"], "Anna")
+
+    def test_new_voice_that_fails_removes_no_objects_of_another_worker(self):
+        """Who has made the same voice in the same bucket."""
+        with S3Server() as server:
+            for faults in ([], ["ok", "ok", "403"]):
+                self.begin("worker", storage=self.bucket(server))
+                server.faults += faults
+                answer = self.one(op="voice_create", name="Anna", audio=LOW, sample=bool(faults), options=SHORT)
+                self.assertEqual(answer["status"], "error" if faults else "ok", answer)
+                self.assertEqual(sorted(key.split("/")[1] for key in server.objects), ["profiles", "recorded"])
+                self.end()
 
     def test_large_recording_travels_in_a_job(self):
         recording = wav(150, seconds=220)  # 7 MB
@@ -489,6 +502,21 @@ class Asking(OperationCase):
         self.assertEqual(self.get(f"/status/{waiting}")["status"], "IN_QUEUE")
         self.post(f"/cancel/{running}")
         self.wait_for(lambda: self.get(f"/status/{waiting}")["status"], "COMPLETED", "the job that waited")
+
+    def test_many_questions_do_not_hold_up_speech(self):
+        """More wait than jobs may run at once, and each reads a large library."""
+        self.begin("api", models=({"model_type": "tone"},), host={"log_level": "debug", "concurrency": 1})
+        self.good(op="upload", name="Anna", audio=LOW)
+        entry = (self.library / "Anna" / "voice.json").read_text()
+        for i in range(500):
+            (self.library / f"v{i}").mkdir()
+            (self.library / f"v{i}" / "voice.json").write_text(entry.replace('"Anna"', f'"v{i}"'))
+        for i in range(20):
+            self.post("/run", {"input": {"id": f"q{i}", "op": "voice_list"}})
+        self.good(id="speech", text="Hi", options=SHORT)
+        self.worker.wait_log(event="job finished", job="q19")
+        ended = [line["job"] for line in self.worker.events(event="job finished")]
+        self.assertLess(ended.index("speech"), ended.index("q19"))
 
     def test_quick_operations_are_answered_by_a_worker_at_work(self):
         """More jobs are taken than there are sessions."""
@@ -639,6 +667,11 @@ class Results(OperationCase):
             near = self.ask_many({"id": "a", "text": "Hi", "options": SHORT}, {"op": "upload", "name": "x", "audio": LOW},
                                  {"op": "download", "job_id": "a"})[2]
             self.assertEqual(near["file"]["path"], "a.wav")
+            spoken, fetched, other = self.ask_many({"text": "Hi", "output": "b.flac", "options": SHORT},
+                                                   {"id": "b", "op": "download", "job_id": "far"},
+                                                   {"id": "c", "op": "download", "job_id": "far"})
+            self.assertIn("stands already", fetched["error"]["message"], "one would replace the other")
+            self.assertTrue(self.content(spoken["audio"]) != server_object.body == self.content(other["file"]))
 
     def test_nothing_is_kept_without_storage(self):
         for front in self.FRONTS[1:]:
@@ -834,6 +867,13 @@ class Older(OperationCase):
             self.assertEqual((cloned["recorded_path"], cloned["voice_id"]), (made["recorded_path"], "Bea"))
             self.one(text="Hi", voice_id="Anna", profile_path="other/b.npy")
             self.assertTrue(self.error.startswith('profile_path: expected the key of an object below "voices/"'), self.error)
+
+    def test_audio_stands_once_in_an_answer_with_its_url(self):
+        with S3Server() as server:
+            self.begin("api", storage=self.bucket(server), worker=ROOMY)
+            for job in ({"name": "Anna", "audio_data": LOW}, {"text": "Hi", "voice_id": "low", "quality": "x"}):
+                made = self.good(callback_url="http://127.0.0.1:9/done", options=SHORT, **job)
+                self.assertEqual(self.content({"url": made["audio"]["url"]}), base64.b64decode(made["audio_base64"]))
 
     def test_fm_48_and_63_voices_family_errors_in_its_words(self):
         self.begin("worker")

@@ -33,6 +33,13 @@ def body_of(done):
     return json.loads(lines[0])
 
 
+def members(pairs):
+    """For json.loads: an object of these, none of which may stand twice."""
+    names = [name for name, _ in pairs]
+    assert len(names) == len(set(names)), f"a member twice in {names}"
+    return dict(pairs)
+
+
 def errors_of(done):
     return [line for line in map(json.loads, done.stderr.splitlines()) if line["level"] == "error"]
 
@@ -144,7 +151,7 @@ class ApiCase(WorkerCase):
             answer = connection.getresponse()
             raw = answer.read()
         kind = answer.headers.get("Content-Type", "")
-        return answer.status, json.loads(raw) if raw and "json" in kind else raw, answer.headers
+        return answer.status, json.loads(raw, object_pairs_hook=members) if raw and "json" in kind else raw, answer.headers
 
     def get(self, path, status=200):
         got, body, _ = self.ask("GET", path)

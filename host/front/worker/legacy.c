@@ -336,8 +336,10 @@ static void put_places(const struct legacy *legacy, const struct result *result,
     if (!legacy->has_paths) {
         put_text(out, "file_path", result->url);
         put_number(out, "file_size_mb", (double)result->audio.bytes / (1 << 20));
-        put_key(out, "audio_base64");
-        str_puts(out, "null");
+        if (!result->base64.len) { /* else reply.c puts it there */
+            put_key(out, "audio_base64");
+            str_puts(out, "null");
+        }
     }
 }
 

@@ -47,6 +47,7 @@ struct local_tally local_jobs_tally(const struct local_jobs *jobs)
         sum.queued += entry->state == LOCAL_QUEUED;
         sum.queued_bytes += entry->state == LOCAL_QUEUED ? entry->request.bytes : 0;
         sum.running += entry->state == LOCAL_RUNNING;
+        sum.running_quick += entry->state == LOCAL_RUNNING && entry->is_quick;
         sum.over += local_entry_is_over(entry);
         sum.over_bytes += local_entry_is_over(entry) ? entry_bytes(entry) : 0;
     }
@@ -240,9 +241,11 @@ static void answered(struct answer *answer, void *arg)
  * is none. With the lock. */
 static struct local_entry *next_to_start(const struct local_jobs *jobs)
 {
-    bool is_full = local_jobs_tally(jobs).running >= jobs->options.dispatch->concurrency;
+    struct local_tally sum = local_jobs_tally(jobs);
+    bool is_full = sum.running - sum.running_quick >= jobs->options.dispatch->concurrency;
+    bool is_busy = sum.running_quick >= LOCAL_QUICK_MAX;
     struct local_entry *entry = jobs->entries;
-    while (entry && (entry->state != LOCAL_QUEUED || (is_full && !entry->is_quick)))
+    while (entry && (entry->state != LOCAL_QUEUED || (entry->is_quick ? is_busy : is_full)))
         entry = entry->next;
     return entry;
 }

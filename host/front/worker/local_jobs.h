@@ -49,6 +49,7 @@ struct local_jobs {
 
 struct local_tally {
     size_t queued, queued_bytes, running, over, over_bytes;
+    size_t running_quick; /* of `running`: they take no place */
 };
 
 /* All but local_send_answers: with the lock. */

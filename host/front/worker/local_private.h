@@ -15,6 +15,7 @@
 
 #define LOCAL_WAITING_MAX 1000 /* jobs that have not begun; then no more are taken */
 #define LOCAL_WAITING_BYTES_MAX (256u << 20)
+#define LOCAL_QUICK_MAX 64  /* of job_op_is_quick that have begun; then they wait too */
 #define LOCAL_KEPT_MAX 1000 /* jobs that have ended; the oldest are forgotten first */
 #define LOCAL_KEPT_BYTES_MAX (256u << 20)
 #define LOCAL_KEPT_S 1800 /* as long as the platform keeps results */

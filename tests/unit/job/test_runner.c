@@ -11,6 +11,8 @@ struct run {
     struct result *results[RESULTS_MAX]; /* in the order in which they came */
     size_t count;
     uint64_t submitted; /* the ticket of the last job */
+    const char *held;   /* the id of a result that is not taken until this is NULL */
+    pthread_cond_t let_go;
 };
 
 static const volatile sig_atomic_t never;
@@ -19,8 +21,20 @@ static void take(struct result *result, void *arg)
 {
     struct run *run = arg;
     pthread_mutex_lock(&run->lock);
+    while (run->held && strcmp(run->held, result->id) == 0)
+        pthread_cond_wait(&run->let_go, &run->lock);
     if (run->count < RESULTS_MAX)
         run->results[run->count++] = result;
+    else
+        result_destroy(result);
+    pthread_mutex_unlock(&run->lock);
+}
+
+static void let_go(struct run *run)
+{
+    pthread_mutex_lock(&run->lock);
+    run->held = NULL;
+    pthread_cond_broadcast(&run->let_go);
     pthread_mutex_unlock(&run->lock);
 }
 
@@ -30,6 +44,7 @@ static void run_open(struct run *run, const char *models, const char *host, uint
     *run = (struct run){0};
     fixture_open(&run->f, models, host);
     pthread_mutex_init(&run->lock, NULL);
+    pthread_cond_init(&run->let_go, NULL);
     char *out = fs_join(run->f.dir, "out");
     assert_int_equal(store_open(out, &run->store, &err), 0);
     free(out);
@@ -96,6 +111,7 @@ static void run_close(struct run *run)
     store_close(run->store);
     for (size_t i = 0; i < run->count; i++)
         result_destroy(run->results[i]);
+    pthread_cond_destroy(&run->let_go);
     pthread_mutex_destroy(&run->lock);
     fixture_close(&run->f);
 }
@@ -309,6 +325,56 @@ static void a_job_is_cancelled_at_any_moment(void **state)
     run_close(&run);
 }
 
+static void questions_that_wait_can_be_cancelled(void **state)
+{
+    struct run run;
+    (void)state;
+    run_open(&run, "{model_type: tone, plugin: %P/tone.so}", "", 1);
+    run.held = "first";
+    submit(&run, "{\"id\":\"first\",\"op\":\"status\",\"job_id\":\"x\"}");
+    submit(&run, "{\"id\":\"second\",\"op\":\"status\",\"job_id\":\"x\"}");
+    submit(&run, "{\"id\":\"third\",\"op\":\"status\",\"job_id\":\"x\"}");
+    assert_true(runner_cancel_job(run.runner, 2));
+    assert_int_equal(result_of(&run, "second")->err.code, ERR_CANCELLED);
+    runner_cancel(run.runner);
+    let_go(&run);
+    wait_for_all(&run);
+    assert_int_equal(result_of(&run, "third")->err.code, ERR_CANCELLED);
+    run_close(&run);
+}
+
+static volatile sig_atomic_t rung;
+
+static void ring(int number)
+{
+    (void)number;
+    rung = 1;
+}
+
+/* A batch of nothing but questions is not read into memory whole. */
+static void questions_that_wait_are_bounded(void **state)
+{
+    static const char question[] = "{\"id\":\"q\",\"op\":\"status\",\"job_id\":\"x\"}";
+    struct sigaction action = {.sa_handler = ring}, before;
+    struct run run;
+    struct job *job;
+    struct err err = {0};
+    (void)state;
+    run_open(&run, "{model_type: tone, plugin: %P/tone.so}", "", 1);
+    run.held = "first";
+    submit(&run, "{\"id\":\"first\",\"op\":\"status\",\"job_id\":\"x\"}");
+    for (int i = 0; i < RUNNER_QUEUE_MAX; i++)
+        submit(&run, question);
+    assert_int_equal(parse_job(&run.f, question, false, &job, &err), 0);
+    sigaction(SIGALRM, &action, &before);
+    alarm(1);
+    assert_int_equal(runner_submit(run.runner, job, 0, &rung), ERR_CANCELLED);
+    sigaction(SIGALRM, &before, NULL);
+    let_go(&run);
+    wait_for_all(&run);
+    run_close(&run);
+}
+
 static void audio_stays_in_memory_without_a_store(void **state)
 {
     struct run run;
@@ -354,6 +420,8 @@ int main(void)
         cmocka_unit_test(cancelled_and_dropped_jobs_are_all_accounted_for),
         cmocka_unit_test(cancelling_one_job_leaves_the_others),
         cmocka_unit_test(a_job_is_cancelled_at_any_moment),
+        cmocka_unit_test(questions_that_wait_can_be_cancelled),
+        cmocka_unit_test(questions_that_wait_are_bounded),
         cmocka_unit_test(audio_stays_in_memory_without_a_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,6 +153,7 @@ static void a_cache_that_was_emptied_under_us_does_no_harm(void **state)
     const char *path = ask(&second);
     assert_non_null(path);
     assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(second.err.code, ERR_NONE);
     job_scratch_end(&first);
     job_scratch_end(&second);
     fixture_close(&f);
