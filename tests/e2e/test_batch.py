@@ -277,7 +277,7 @@ class Ways(Case):
         summary = json.loads(done.stdout)
         self.assertEqual((summary["ok"], summary["failed"], summary["skipped"]), (3, 1, 0))
         self.assertAlmostEqual(summary["audio_s"], 0.75)
-        self.assertEqual({name: m["ok"] for name, m in summary["models"].items()}, {"a": 1, "b": 2, "(refused)": 0})
+        self.assertEqual({name: m["ok"] for name, m in summary["models"].items()}, {"a": 1, "b": 2, "(no model)": 0})
 
     def test_table_has_a_row_per_model_and_a_total(self):
         models = [{"model_type": "a"}, {"model_type": "b"}]

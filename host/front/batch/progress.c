@@ -225,7 +225,7 @@ static const char *row_name(const struct progress *progress, size_t index)
 {
     return index < models_count(progress->options.models)
                ? model_name(models_at(progress->options.models, index))
-               : "(refused)";
+               : "(no model)";
 }
 
 static bool is_empty(const struct tally *tally)
