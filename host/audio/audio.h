@@ -95,8 +95,7 @@ int sink_finish(struct sink *sink, struct audio_info *info, struct err *err);
 /* Frees; takes NULL. Removes a file that was not finished. */
 void sink_destroy(struct sink *sink);
 
-/* --- Decoding
- * ------------------------------------------------------------------------------------ */
+/* --- Decoding --------------------------------------------------------------------------------- */
 
 struct audio_clip {
     float *pcm; /* interleaved */
@@ -113,8 +112,7 @@ int audio_decode_memory(const void *data, size_t len, double seconds_max, struct
                         struct err *err);
 void audio_clip_finish(struct audio_clip *clip);
 
-/* --- Subtitles
- * ----------------------------------------------------------------------------------- */
+/* --- Subtitles -------------------------------------------------------------------------------- */
 
 enum subtitle_format {
     SUBTITLE_SRT,
@@ -149,8 +147,7 @@ struct subtitle_older {
 void subtitle_write_older(enum subtitle_format format, const struct subtitle_older *older,
                           const struct audio_word *words, size_t count, struct str *out);
 
-/* --- Libraries
- * ----------------------------------------------------------------------------------- */
+/* --- Libraries -------------------------------------------------------------------------------- */
 
 /* The names and versions of what runs here, as the libraries tell them: "libsndfile-1.2.0". */
 const char *audio_sndfile_version(void);

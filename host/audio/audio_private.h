@@ -13,8 +13,7 @@
 /* The rate that `format` takes for a model's rate: the same, or the next higher that it has. */
 uint32_t audio_rate_for(enum audio_format format, uint32_t model_rate);
 
-/* --- Output: bytes with a position, to a file, a stream or memory
- * --------------------------------------- */
+/* --- Output: bytes with a position, to a file, a stream or memory ----------------------------- */
 
 struct output;
 
@@ -42,8 +41,7 @@ void output_abandon(struct output *output);
 /* Frees; removes a file that was not finished. */
 void output_destroy(struct output *output);
 
-/* --- Ogg pages: what an Ogg encoder writes, made repeatable
- * ---------------------------------------------- */
+/* --- Ogg pages: what an Ogg encoder writes, made repeatable ----------------------------------- */
 
 struct ogg_pages;
 
@@ -52,8 +50,7 @@ struct ogg_pages *ogg_pages_create(struct output *output); /* `output` is borrow
 size_t ogg_pages_write(struct ogg_pages *pages, const void *data, size_t len);
 void ogg_pages_destroy(struct ogg_pages *pages); /* takes NULL */
 
-/* --- Encoder: float PCM to bytes
- * ---------------------------------------------------------------------- */
+/* --- Encoder: float PCM to bytes -------------------------------------------------------------- */
 
 struct encoder;
 

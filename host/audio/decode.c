@@ -19,8 +19,7 @@
 #define MP3_TAIL_MAX 8192 /* what may follow the last frame that is played: tags, padding */
 #define RIFF_SIZE_UNKNOWN 0x7ff00000u /* streams say 0xffffffff, 0x7fffffff or about that */
 
-/* --- Where the bytes come from
- * ------------------------------------------------------------------------ */
+/* --- Where the bytes come from ---------------------------------------------------------------- */
 
 struct source {
     const uint8_t *data; /* NULL: a file */
@@ -71,8 +70,7 @@ static sf_count_t source_position(void *user)
     return ((struct source *)user)->position;
 }
 
-/* --- Decoding
- * ----------------------------------------------------------------------------------------- */
+/* --- Decoding --------------------------------------------------------------------------------- */
 
 /* libsndfile reads a wav that was cut off as if it were meant so. */
 static int check_riff_size(struct source *source, struct err *err)

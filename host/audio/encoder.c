@@ -36,8 +36,7 @@ struct encoder {
     double full_scale; /* of the integers that libsndfile gets; 0: float */
 };
 
-/* --- libsndfile's file
- * -------------------------------------------------------------------------------- */
+/* --- libsndfile's file ------------------------------------------------------------------------ */
 
 static sf_count_t file_size(void *user)
 {
@@ -76,8 +75,7 @@ static sf_count_t file_position(void *user)
     return (sf_count_t)output_position(encoder->output);
 }
 
-/* --- Formats
- * ------------------------------------------------------------------------------------------ */
+/* --- Formats ---------------------------------------------------------------------------------- */
 
 static uint32_t sample_size(enum audio_encoding encoding)
 {
@@ -211,8 +209,7 @@ int encoder_create(const struct encoder_spec *spec, struct output *output, struc
     return 0;
 }
 
-/* --- Samples
- * ------------------------------------------------------------------------------------------ */
+/* --- Samples ---------------------------------------------------------------------------------- */
 
 static float clip(float sample)
 {
@@ -333,8 +330,7 @@ int encoder_write(struct encoder *encoder, const float *pcm, uint64_t frames, st
     return 0;
 }
 
-/* --- The end
- * ------------------------------------------------------------------------------------------ */
+/* --- The end ---------------------------------------------------------------------------------- */
 
 int encoder_close(struct encoder *encoder, struct err *err)
 {

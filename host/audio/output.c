@@ -84,8 +84,7 @@ static bool is_stream(const struct output *output)
     return output->kind == OUTPUT_STREAM || output->kind == OUTPUT_WRITER;
 }
 
-/* --- Window
- * ------------------------------------------------------------------------------------------- */
+/* --- Window ----------------------------------------------------------------------------------- */
 
 static ssize_t put_some(struct output *output, const unsigned char *data, size_t len, uint64_t at)
 {
@@ -164,8 +163,7 @@ static void window_put(struct output *output, const unsigned char *data, size_t 
         output->size = output->position;
 }
 
-/* --- What the encoder calls
- * --------------------------------------------------------------------------- */
+/* --- What the encoder calls ------------------------------------------------------------------- */
 
 size_t output_write(struct output *output, const void *data, size_t len)
 {
@@ -230,8 +228,7 @@ int output_flush(struct output *output, struct err *err)
     return output_check(output, err);
 }
 
-/* --- The end
- * ------------------------------------------------------------------------------------------ */
+/* --- The end ---------------------------------------------------------------------------------- */
 
 static void close_file(struct output *output)
 {

@@ -24,8 +24,7 @@ struct sink {
     uint64_t frames_in;
 };
 
-/* --- Opening
- * ------------------------------------------------------------------------------------------ */
+/* --- Opening ---------------------------------------------------------------------------------- */
 
 static struct sink *sink_create(const struct audio_spec *spec, struct output *output, bool stream)
 {
@@ -161,8 +160,7 @@ int sink_begin(struct sink *sink, uint32_t sample_rate, uint32_t channels, struc
     return settle(sink, begin(sink, err), SINK_BEGUN);
 }
 
-/* --- Writing
- * ------------------------------------------------------------------------------------------ */
+/* --- Writing ---------------------------------------------------------------------------------- */
 
 static int check_finite(const struct sink *sink, const float *pcm, uint64_t frames, struct err *err)
 {
@@ -218,8 +216,7 @@ int sink_write(struct sink *sink, const float *pcm, uint64_t frames, struct err 
     return settle(sink, write_frames(sink, pcm, frames, err), SINK_BEGUN);
 }
 
-/* --- The end
- * ------------------------------------------------------------------------------------------ */
+/* --- The end ---------------------------------------------------------------------------------- */
 
 static int finish(struct sink *sink, struct audio_info *info, struct err *err)
 {

@@ -20,8 +20,7 @@ int subtitle_format_from(const char *name)
     return -1;
 }
 
-/* --- Times
- * -------------------------------------------------------------------------------------------- */
+/* --- Times ------------------------------------------------------------------------------------ */
 
 /* In `per_second` parts; nothing that is no time can come out. */
 static unsigned long long ticks(double seconds, double per_second)
@@ -53,8 +52,7 @@ static void put_seconds(struct str *out, double seconds)
     str_printf(out, "%llu.%03llu", ms / 1000, ms % 1000);
 }
 
-/* --- Cues
- * --------------------------------------------------------------------------------------------- */
+/* --- Cues ------------------------------------------------------------------------------------- */
 
 static void put_srt(struct str *out, size_t index, const struct cue *cue)
 {
@@ -121,8 +119,7 @@ static const char ass_head[] =
     "[Events]\n"
     "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n";
 
-/* --- Words
- * -------------------------------------------------------------------------------------------- */
+/* --- Words ------------------------------------------------------------------------------------ */
 
 /* RFC 4180 */
 static void put_csv_field(struct str *out, const char *text)
@@ -170,8 +167,7 @@ static void put_json(struct str *out, const struct audio_word *words, size_t cou
     str_puts(out, "\n]}\n");
 }
 
-/* --- As an older system wrote them: required-behaviour A.8
- * ----------------------------------------------------- */
+/* --- As an older system wrote them: required-behaviour A.8 ------------------------------------ */
 
 static void put_older_csv(struct str *out, bool compact, const struct audio_word *words,
                           size_t count)
@@ -219,8 +215,7 @@ static void put_older_json(struct str *out, const struct subtitle_older *older,
     str_finish(&text);
 }
 
-/* --- Formats
- * ------------------------------------------------------------------------------------------ */
+/* --- Formats ---------------------------------------------------------------------------------- */
 
 struct format {
     const char *head;

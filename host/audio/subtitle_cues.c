@@ -24,8 +24,7 @@ struct unit {
     bool last;         /* of its sentence */
 };
 
-/* --- Text
- * --------------------------------------------------------------------------------------------- */
+/* --- Text ------------------------------------------------------------------------------------- */
 
 static bool is_space(char c)
 {
@@ -107,8 +106,7 @@ static bool ends_sentence(const struct str *unit, bool space_after)
            (space_after && end_len(text, len, stops, COUNT(stops)) > 0);
 }
 
-/* --- Units
- * -------------------------------------------------------------------------------------------- */
+/* --- Units ------------------------------------------------------------------------------------ */
 
 /* Words of one stretch of text are one unit; words without a range, or with one that cannot be,
  * stand for themselves. */
@@ -192,8 +190,7 @@ static void spell_units(struct unit *units, size_t count, const char *text, size
     }
 }
 
-/* --- Cues
- * --------------------------------------------------------------------------------------------- */
+/* --- Cues ------------------------------------------------------------------------------------- */
 
 /* How many units the next cue takes. */
 static size_t cue_take(const struct unit *units)

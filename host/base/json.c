@@ -15,8 +15,7 @@
 #define EXACT_INTEGER_MAX \
     9007199254740992.0 /* 2^53: up to here a double says which integer it is */
 
-/* --- Reading
- * --------------------------------------------------------------------------------------- */
+/* --- Reading ---------------------------------------------------------------------------------- */
 
 static bool is_integer_literal(const char *literal)
 {
@@ -75,8 +74,7 @@ const char *json_kind(const cJSON *node)
     return "null";
 }
 
-/* --- Writing
- * --------------------------------------------------------------------------------------- */
+/* --- Writing ---------------------------------------------------------------------------------- */
 
 /* Appends valid UTF-8 between the quotes. */
 static void write_escaped(struct str *out, const char *text, size_t len)

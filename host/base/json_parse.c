@@ -39,8 +39,7 @@ struct scan {
     size_t members_len, members_cap;
 };
 
-/* --- Messages
- * -------------------------------------------------------------------------------------- */
+/* --- Messages --------------------------------------------------------------------------------- */
 
 /* "byte 7", or "line 2, column 3 (byte 7)" in a text of several lines; columns are characters. */
 static void set_place(const struct scan *s, size_t at)
@@ -88,8 +87,7 @@ static bool fail_expected(struct scan *s, size_t at, const char *expected)
     return fail_at(s, at, "expected %s, got '%.*s'", expected, (int)(end - at), s->text + at);
 }
 
-/* --- Numbers
- * --------------------------------------------------------------------------------------- */
+/* --- Numbers ---------------------------------------------------------------------------------- */
 
 /* A C locale's strtod, whatever a library has set. */
 static double to_double(const char *literal)
@@ -173,8 +171,7 @@ cJSON *json_create_number(const char *literal)
     return node;
 }
 
-/* --- The scanner
- * ----------------------------------------------------------------------------------- */
+/* --- The scanner ------------------------------------------------------------------------------ */
 
 static bool scan_value(struct scan *s);
 
@@ -412,8 +409,7 @@ static bool scan_text(struct scan *s)
     return true;
 }
 
-/* --- The walk
- * -------------------------------------------------------------------------------------- */
+/* --- The walk --------------------------------------------------------------------------------- */
 
 static int compare_members(const void *a, const void *b)
 {

@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Growing text
- * -------------------------------------------------------------------------------- */
+/* --- Growing text ----------------------------------------------------------------------------- */
 
 static void reserve(struct str *s, size_t extra)
 {
@@ -129,8 +128,7 @@ void text_list_finish(struct text_list *list)
     *list = (struct text_list){0};
 }
 
-/* --- UTF-8 (The Unicode Standard, table 3-7)
- * -------------------------------------------------------- */
+/* --- UTF-8 (The Unicode Standard, table 3-7) -------------------------------------------------- */
 
 /* Length of the well-formed sequence at `p`, or 0. */
 static size_t sequence_len(const unsigned char *p, size_t left)
@@ -202,8 +200,7 @@ bool text_is_blank(const char *data, size_t len)
     return true;
 }
 
-/* --- Names
- * ------------------------------------------------------------------------------------------ */
+/* --- Names ------------------------------------------------------------------------------------ */
 
 static int lower(char c)
 {

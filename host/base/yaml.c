@@ -13,8 +13,7 @@ struct problem {
     char *message;
 };
 
-/* --- Problems
- * -------------------------------------------------------------------------------------- */
+/* --- Problems --------------------------------------------------------------------------------- */
 
 /* A message is one line on a terminal, whatever the file holds. */
 static void hide_controls(char *text)
@@ -84,8 +83,7 @@ void problems_finish(struct problems *p)
     *p = (struct problems){0};
 }
 
-/* --- The tree
- * -------------------------------------------------------------------------------------- */
+/* --- The tree --------------------------------------------------------------------------------- */
 
 const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key)
 {

@@ -70,8 +70,7 @@ struct build {
 
 static struct yaml_node *build_node(struct build *b, yaml_event_t *event, int depth);
 
-/* --- Places
- * ---------------------------------------------------------------------------------------- */
+/* --- Places ----------------------------------------------------------------------------------- */
 
 #define PROBLEM(b, mark, ...) \
     problems_add((b)->problems, (int)(mark).line + 1, (int)(mark).column + 1, __VA_ARGS__)
@@ -116,8 +115,7 @@ static char *quoted(const char *text)
     return str_take(&s);
 }
 
-/* --- Memory and limits
- * ----------------------------------------------------------------------------- */
+/* --- Memory and limits ------------------------------------------------------------------------ */
 
 static void *arena_alloc(struct yaml_doc *doc, size_t size)
 {
@@ -187,8 +185,7 @@ static struct node *new_node(struct build *b, enum yaml_kind kind, yaml_mark_t m
     return node;
 }
 
-/* --- Variables
- * ------------------------------------------------------------------------------------- */
+/* --- Variables -------------------------------------------------------------------------------- */
 
 /* How many "${" the text has; `place` becomes the nth of them, from 0. */
 static size_t find_variable(const char *text, size_t len, size_t nth, const char **place)
@@ -289,8 +286,7 @@ static bool expand(struct build *b, const yaml_event_t *event, struct str *out)
     return expanded;
 }
 
-/* --- Scalars, anchors, aliases
- * --------------------------------------------------------------------- */
+/* --- Scalars, anchors, aliases ---------------------------------------------------------------- */
 
 static int compare_anchors(const void *a, const void *b)
 {
@@ -372,8 +368,7 @@ static struct yaml_node *use_alias(struct build *b, const yaml_event_t *event, i
     return &node->pub;
 }
 
-/* --- Lists and maps
- * -------------------------------------------------------------------------------- */
+/* --- Lists and maps --------------------------------------------------------------------------- */
 
 /* The parent counts what is counted of its child. */
 static void count_child(struct node *parent, const struct yaml_node *child)
@@ -499,8 +494,7 @@ static void close_map(struct build *b, struct node *map, size_t first)
     }
 }
 
-/* --- Events
- * ---------------------------------------------------------------------------------------- */
+/* --- Events ----------------------------------------------------------------------------------- */
 
 /* "${X}" without quotes inside [] or {} is what people run into first. */
 static bool is_bare_variable(const struct build *b, yaml_mark_t mark)
@@ -631,8 +625,7 @@ static struct yaml_node *build_node(struct build *b, yaml_event_t *event, int de
     return b->failed ? NULL : node;
 }
 
-/* --- The document
- * ---------------------------------------------------------------------------------- */
+/* --- The document ----------------------------------------------------------------------------- */
 
 static bool check_text(struct build *b)
 {

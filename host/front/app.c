@@ -10,8 +10,7 @@
 
 #define FLUSH_AFTER_SIGNAL_S 5.0 /* callbacks; what stops us has waited for jobs already */
 
-/* --- Arguments
- * ------------------------------------------------------------------------------------------- */
+/* --- Arguments -------------------------------------------------------------------------------- */
 
 static error_t parse_common(int key, char *argument, struct argp_state *state)
 {
@@ -65,8 +64,7 @@ bool app_integer(const char *text, int64_t *integer)
     return good;
 }
 
-/* --- The parts
- * --------------------------------------------------------------------------------------------- */
+/* --- The parts -------------------------------------------------------------------------------- */
 
 const char *app_getenv(const char *name, void *arg)
 {
@@ -196,8 +194,7 @@ void app_complain(const struct err *err)
     str_finish(&line);
 }
 
-/* --- Signals
- * ------------------------------------------------------------------------------------------------ */
+/* --- Signals ---------------------------------------------------------------------------------- */
 
 volatile sig_atomic_t app_signal;
 

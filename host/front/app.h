@@ -13,8 +13,7 @@
 #include <argp.h>
 #include <signal.h>
 
-/* --- Arguments
- * ----------------------------------------------------------------------------------------- */
+/* --- Arguments -------------------------------------------------------------------------------- */
 
 #define APP_OVERRIDES_MAX 64
 
@@ -34,8 +33,7 @@ void app_parse(const struct argp *argp, const char *verb, int argc, char **argv,
 bool app_number(const char *text, double *number);
 bool app_integer(const char *text, int64_t *integer);
 
-/* --- The parts
- * ------------------------------------------------------------------------------------------ */
+/* --- The parts -------------------------------------------------------------------------------- */
 
 struct app {
     struct manifest *manifest;
@@ -79,8 +77,7 @@ void app_complain(const struct err *err);
 /* The environment for manifests: a yaml_lookup. */
 const char *app_getenv(const char *name, void *arg);
 
-/* --- Signals
- * -------------------------------------------------------------------------------------------- */
+/* --- Signals ---------------------------------------------------------------------------------- */
 
 /* 0, or the first of SIGINT and SIGTERM that arrived; a second one ends the process at once. */
 extern volatile sig_atomic_t app_signal;

@@ -57,8 +57,7 @@ struct arguments {
     const char *load_options, *job_options, *model_dir, *voice, *transcript, *timeout;
 };
 
-/* --- Arguments
- * --------------------------------------------------------------------------------------------- */
+/* --- Arguments -------------------------------------------------------------------------------- */
 
 static void add_case(struct arguments *a, const char *name, struct argp_state *state)
 {
@@ -165,8 +164,7 @@ static void collect_child_args(const struct arguments *a, const char **args)
     args[count] = NULL;
 }
 
-/* --- Inputs
- * ------------------------------------------------------------------------------------------------- */
+/* --- Inputs ----------------------------------------------------------------------------------- */
 
 static int read_options(const char *text, const char *option, cJSON **out, struct err *err)
 {

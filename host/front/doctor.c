@@ -18,8 +18,7 @@ struct doctor_arguments {
     bool json, load, storage, weights;
 };
 
-/* --- Findings
- * ------------------------------------------------------------------------------------------- */
+/* --- Findings --------------------------------------------------------------------------------- */
 
 static void show(struct doctor *doctor, enum doctor_level level, const char *subject,
                  const char *message, const char *advice)
@@ -55,8 +54,7 @@ void doctor_report(struct doctor *doctor, enum doctor_level level, const char *s
     str_finish(&message);
 }
 
-/* --- The manifest
- * --------------------------------------------------------------------------------------- */
+/* --- The manifest ----------------------------------------------------------------------------- */
 
 /* One finding a line of the report. */
 static void report_problems(struct doctor *doctor, const char *report)
@@ -83,8 +81,7 @@ static bool open_manifest(struct doctor *doctor, struct app *app,
     return good;
 }
 
-/* --- Folders of plugins
- * ------------------------------------------------------------------------------------ */
+/* --- Folders of plugins ----------------------------------------------------------------------- */
 
 static void check_folder(struct doctor *doctor, const char *folder)
 {
@@ -118,8 +115,7 @@ static void check_folders(struct doctor *doctor, const struct manifest *manifest
     text_list_finish(&dirs);
 }
 
-/* --- Models
- * --------------------------------------------------------------------------------------------- */
+/* --- Models ----------------------------------------------------------------------------------- */
 
 /* Where a value came from, by the object that `voxhost config --json` shows for its key. */
 static void append_source(const cJSON *key, struct str *out)
@@ -283,8 +279,7 @@ static int check_models(struct doctor *doctor, struct app *app, bool load)
     return exit_code;
 }
 
-/* --- Arguments
- * ------------------------------------------------------------------------------------------ */
+/* --- Arguments -------------------------------------------------------------------------------- */
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {

@@ -25,8 +25,7 @@
 #define OPEN_FILES_LOW 256u
 #define TMP_LOW_MB 16
 
-/* --- Shared with doctor.c
- * ------------------------------------------------------------------------------- */
+/* --- Shared with doctor.c --------------------------------------------------------------------- */
 
 int doctor_try_dir(const char *dir)
 {
@@ -88,8 +87,7 @@ void doctor_check_disks(struct doctor *doctor, const struct manifest *manifest, 
     disks_finish(&disks);
 }
 
-/* --- Software
- * ------------------------------------------------------------------------------------------- */
+/* --- Software --------------------------------------------------------------------------------- */
 
 static void check_libraries(struct doctor *doctor)
 {
@@ -159,8 +157,7 @@ static void check_encoders(struct doctor *doctor)
     str_finish(&good);
 }
 
-/* --- Hardware
- * ------------------------------------------------------------------------------------------- */
+/* --- Hardware --------------------------------------------------------------------------------- */
 
 static void append_features(struct str *out)
 {
@@ -257,8 +254,7 @@ static void check_devices(struct doctor *doctor)
         doctor_report(doctor, DOCTOR_OK, "devices", NULL, "no GPU found; models run on the CPU");
 }
 
-/* --- Limits
- * --------------------------------------------------------------------------------------------- */
+/* --- Limits ----------------------------------------------------------------------------------- */
 
 static void check_limits(struct doctor *doctor)
 {

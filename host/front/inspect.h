@@ -9,8 +9,7 @@
  * written. */
 int inspect_print(const struct str *text, int exit_code);
 
-/* --- Plugins
- * --------------------------------------------------------------------------------------------- */
+/* --- Plugins ---------------------------------------------------------------------------------- */
 
 /* What a plugin says of itself: "path", "error" (null: none), "hidden_by" (null, or the path of a
  * plugin of the same name that is found before it; it is not opened then), and the rest when it
@@ -26,8 +25,7 @@ cJSON *plugin_probe(const char *path, bool *is_deadly);
 /* In the child: sends the sheet to the parent. Returns the exit code. */
 int plugin_probe_answer(const char *path);
 
-/* --- Doctor
- * ---------------------------------------------------------------------------------------------- */
+/* --- Doctor ----------------------------------------------------------------------------------- */
 
 enum doctor_level { DOCTOR_OK, DOCTOR_WARN, DOCTOR_FAIL };
 

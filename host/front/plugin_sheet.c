@@ -10,8 +10,7 @@
 #define PLUGIN_TEXT_SIZE_MAX 4096 /* of one text in an entry */
 #define COLUMNS_MAX 100
 
-/* --- An entry as JSON
- * ----------------------------------------------------------------------------------- */
+/* --- An entry as JSON ------------------------------------------------------------------------- */
 
 static const struct capability {
     uint64_t bit;
@@ -145,8 +144,7 @@ cJSON *plugin_sheet_create(const char *path, const char *hidden_by)
     return object;
 }
 
-/* --- The same as text
- * ------------------------------------------------------------------------------------ */
+/* --- The same as text ------------------------------------------------------------------------- */
 
 static const char *text_of(const cJSON *object, const char *name)
 {

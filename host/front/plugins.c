@@ -30,8 +30,7 @@ struct listing {
     bool is_cut; /* there were more */
 };
 
-/* --- Finding
- * -------------------------------------------------------------------------------------------- */
+/* --- Finding ---------------------------------------------------------------------------------- */
 
 static bool same_file(const char *a, const char *b)
 {
@@ -114,8 +113,7 @@ static char *find_named(const char *name, const struct manifest *manifest, struc
     return plugin_find(name, manifest->dir, &manifest->host.plugin_path, err);
 }
 
-/* --- The sheets
- * ----------------------------------------------------------------------------------------- */
+/* --- The sheets ------------------------------------------------------------------------------- */
 
 static void list_all(const struct manifest *manifest, cJSON *sheets)
 {
@@ -178,8 +176,7 @@ static void print_sheets(const struct plugins_arguments *arguments, const struct
         print_none(manifest, out);
 }
 
-/* --- Arguments
- * ------------------------------------------------------------------------------------------ */
+/* --- Arguments -------------------------------------------------------------------------------- */
 
 enum { KEY_PROBE = 256 };
 

@@ -26,8 +26,7 @@ struct speak {
     struct result *result; /* set by the runner, read once all is answered */
 };
 
-/* --- From arguments to a job
- * -------------------------------------------------------------------------------------------- */
+/* --- From arguments to a job ------------------------------------------------------------------ */
 
 /* Values stay text: job_parse reads speak's job loosely, as a row of CSV. The last of a name
  * counts. */
@@ -121,8 +120,7 @@ static int make_job(struct speak *speak, struct err *err)
     return result;
 }
 
-/* --- Running
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- Running ---------------------------------------------------------------------------------- */
 
 static int open_store(struct speak *speak, struct err *err)
 {
@@ -234,8 +232,7 @@ static int run_all(struct speak *speak, bool *all_back)
     return exit_code_of(speak);
 }
 
-/* --- Arguments
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Arguments -------------------------------------------------------------------------------- */
 
 enum {
     KEY_SEED = 256,

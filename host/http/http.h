@@ -15,8 +15,7 @@
 
 #include <stdatomic.h>
 
-/* --- Client
- * ---------------------------------------------------------------------------------------------- */
+/* --- Client ----------------------------------------------------------------------------------- */
 
 #define HTTP_RESPONSE_BYTES_MAX (64u << 20) /* by default */
 #define HTTP_HEADER_BYTES_MAX (64u << 10)
@@ -117,8 +116,7 @@ char *http_url_follow(const char *base, const char *link);
 /* Two http or https URLs of the same scheme, host and port. [any] */
 bool http_url_same_origin(const char *a, const char *b);
 
-/* --- Fetching what a stranger named
- * ------------------------------------------------------------------------- */
+/* --- Fetching what a stranger named ----------------------------------------------------------- */
 
 struct http_fetch {
     const char *url;
@@ -139,8 +137,7 @@ int http_fetch(const struct http_fetch *fetch, struct str *body, struct err *err
 struct sockaddr;
 bool http_address_is_public(const struct sockaddr *address);
 
-/* --- Server
- * -------------------------------------------------------------------------------------------------- */
+/* --- Server ----------------------------------------------------------------------------------- */
 
 struct http_server;
 struct http_exchange; /* one request and its answer */

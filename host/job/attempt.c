@@ -19,8 +19,7 @@ static struct attempt *attempt_of(const struct vox_job *job)
     return job->self;
 }
 
-/* --- What the plugin calls
- * --------------------------------------------------------------------------------------- */
+/* --- What the plugin calls -------------------------------------------------------------------- */
 
 /* Keeps the first failure, and that it was the plugin's fault. With the lock. */
 __attribute__((format(printf, 2, 3))) static int32_t contract_broken(struct attempt *attempt,
@@ -184,8 +183,7 @@ static void job_warn(const struct vox_job *job, struct vox_str message)
     pthread_mutex_unlock(&attempt->lock);
 }
 
-/* --- Creation
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Creation --------------------------------------------------------------------------------- */
 
 struct attempt *attempt_create(const struct job *job, const struct runner_options *runner,
                                struct voice_cache *voices, struct recent *recent)
@@ -250,8 +248,7 @@ struct result *attempt_result(const struct job *job)
     return result;
 }
 
-/* --- Outcome
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Outcome ---------------------------------------------------------------------------------- */
 
 static int stopped(const struct attempt *attempt, struct err *err)
 {
@@ -300,8 +297,7 @@ static enum session_fate session_after(const struct attempt *attempt, int32_t co
                                                                           : SESSION_KEEP;
 }
 
-/* --- Steps
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Steps ------------------------------------------------------------------------------------ */
 
 static int open_sink(struct attempt *attempt, struct err *err)
 {
@@ -524,8 +520,7 @@ static int check_room(const struct attempt *attempt, struct err *err)
                          runner->log, err);
 }
 
-/* --- Public
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 bool attempt_run(struct attempt *attempt, struct result *result, enum session_fate *fate)
 {

@@ -14,8 +14,7 @@
 #include "store/store.h"
 #include "voice/voice.h"
 
-/* --- A job
- * -------------------------------------------------------------------------------------------- */
+/* --- A job ------------------------------------------------------------------------------------ */
 
 #define JOB_ID_SIZE_MAX 200
 #define JOB_WARNINGS_MAX 64 /* further ones are counted */
@@ -148,8 +147,7 @@ bool job_has_field(const char *name);
 /* Appends the text of configs/JOBS.md. */
 void job_reference(struct str *out);
 
-/* --- A result
- * ------------------------------------------------------------------------------------------ */
+/* --- A result --------------------------------------------------------------------------------- */
 
 struct result {
     char *id; /* NULL: see record */
@@ -207,8 +205,7 @@ char *result_subtitle_name(const char *audio_name, enum subtitle_format format);
     "its plugin brought the process down; it is not tried again unless the job changes or this " \
     "line is removed"
 
-/* --- Running
- * -------------------------------------------------------------------------------------------- */
+/* --- Running ---------------------------------------------------------------------------------- */
 
 #define RUNNER_RECENT_MAX 1000 /* jobs that `status` and `download` know */
 /* Jobs that wait, and as many quick ones; then runner_submit may block. */

@@ -24,8 +24,7 @@ static int missing(enum field field, struct err *err)
     return err_set(err, ERR_INVALID, job_fields[field].name, "missing");
 }
 
-/* --- Voices
- * ----------------------------------------------------------------------------------------------- */
+/* --- Voices ----------------------------------------------------------------------------------- */
 
 /* "Anna.wav", as a system called its voices whose names were those of files, is "Anna". */
 static void drop_ending(char *name)
@@ -158,8 +157,7 @@ static int ask_voices(const struct given *given, struct job *job, struct err *er
     return result;
 }
 
-/* --- Results
- * ---------------------------------------------------------------------------------------------- */
+/* --- Results ---------------------------------------------------------------------------------- */
 
 /* The format's default is that of the type: a wrong one for it is an error, not "nothing found". */
 static int take_format(const struct given *given, struct job *job, struct err *err)

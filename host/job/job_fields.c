@@ -239,8 +239,7 @@ bool job_has_field(const char *name)
     return false;
 }
 
-/* --- The reference
- * ---------------------------------------------------------------------------------- */
+/* --- The reference ---------------------------------------------------------------------------- */
 
 static void write_fields(struct str *out)
 {

@@ -109,8 +109,7 @@ struct older_field {
 extern const struct older_field job_older_fields[];
 extern const size_t job_older_field_count;
 
-/* --- Reading
- * --------------------------------------------------------------------------------------------- */
+/* --- Reading ---------------------------------------------------------------------------------- */
 
 /* The members of a job, sorted. */
 struct given {

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- Which operation
- * -------------------------------------------------------------------------------------- */
+/* --- Which operation -------------------------------------------------------------------------- */
 
 static bool has(const cJSON *json, const char *name)
 {
@@ -62,8 +61,7 @@ int given_op(const cJSON *json, enum job_op *op, bool *is_cloning, struct err *e
     return unknown_op(selector, value->valuestring, err);
 }
 
-/* --- Sorting members into fields
- * -------------------------------------------------------------------------- */
+/* --- Sorting members into fields -------------------------------------------------------------- */
 
 static int field_index(const char *name, enum job_op op, bool *is_alias)
 {
@@ -186,8 +184,7 @@ int given_sort(const cJSON *json, struct given *given, struct job *job, struct e
     return result;
 }
 
-/* --- Values by type
- * --------------------------------------------------------------------------------------- */
+/* --- Values by type --------------------------------------------------------------------------- */
 
 int given_wrong(enum field field, const cJSON *value, const char *expected, struct err *err)
 {
@@ -310,8 +307,7 @@ int given_check_text(enum field field, const char *text, size_t len, int64_t siz
     return 0;
 }
 
-/* --- Objects in the storage
- * ------------------------------------------------------------------------------- */
+/* --- Objects in the storage ------------------------------------------------------------------- */
 
 /* The key of "s3://BUCKET/KEY" without storage.prefix, or of a bare key; NULL: it is not ours.
  * Borrowed. */

@@ -8,8 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* --- The fields
- * ---------------------------------------------------------------------------------------------- */
+/* --- The fields ------------------------------------------------------------------------------- */
 
 static int check_id(const char *id, struct err *err)
 {
@@ -441,8 +440,7 @@ static int read_options(const struct given *given, struct job *job, struct err *
                          err);
 }
 
-/* --- What decides the audio, as a digest
- * ------------------------------------------------------------------------ */
+/* --- What decides the audio, as a digest ------------------------------------------------------ */
 
 static void add(struct digest *digest, const char *name, const char *text, size_t len)
 {
@@ -520,8 +518,7 @@ static void compute_hash(struct job *job)
     digest_destroy(digest);
 }
 
-/* --- Public
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 /* Who a result is for, and how it is handed over. */
 static int read_caller(const struct given *given, struct job *job, struct err *err)

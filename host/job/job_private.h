@@ -32,8 +32,7 @@ void recent_end(struct recent *recent, const struct result *result);
 bool recent_find(struct recent *recent, const char *id, struct recent_job *out);
 void recent_job_finish(struct recent_job *job);
 
-/* --- attempt.c
- * ---------------------------------------------------------------------------------- */
+/* --- attempt.c -------------------------------------------------------------------------------- */
 
 enum stop_reason { STOP_NONE, STOP_CANCELLED, STOP_TIMEOUT };
 
@@ -94,8 +93,7 @@ int attempt_stopped(const struct attempt *attempt, struct err *err);
 /* How recordings are fetched for it. */
 struct voice_fetch attempt_fetch(struct attempt *attempt);
 
-/* --- operation.c: what is no speech
- * -------------------------------------------------------------- */
+/* --- operation.c: what is no speech ----------------------------------------------------------- */
 
 /* Does all of an operation without a model. Fills result->answer, or its error. */
 int operation_run(struct attempt *attempt, struct result *result);
@@ -104,8 +102,7 @@ int operation_take_voice(struct attempt *attempt, struct result *result, struct 
 /* The rest of voice_create, after the profile and the sample are made or have failed. */
 void operation_end_voice(struct attempt *attempt, struct result *result);
 
-/* --- operation_store.c
- * --------------------------------------------------------------------------- */
+/* --- operation_store.c ------------------------------------------------------------------------ */
 
 /* Puts what a new voice consists of into the storage, if there is one, and says where: recorded_path,
  * profile_path, sample_path, and the same with _url. When one of them fails, so does the job, and
@@ -115,8 +112,7 @@ void operation_keep_voice(struct attempt *attempt, struct result *result);
 int operation_forget_voice(struct attempt *attempt, const struct voice_entry *entry,
                            struct err *err);
 
-/* --- operation_result.c
- * -------------------------------------------------------------------------- */
+/* --- operation_result.c ----------------------------------------------------------------------- */
 
 /* What is known of a file before it is handed over. */
 struct operation_file {

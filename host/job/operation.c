@@ -28,8 +28,7 @@ static void add_integer(cJSON *object, const char *name, uint64_t number)
     cJSON_AddItemToObject(object, name, json_create_int64((int64_t)number));
 }
 
-/* --- Voices
- * ----------------------------------------------------------------------------------------------- */
+/* --- Voices ----------------------------------------------------------------------------------- */
 
 /* Errors of the library name the fields of an import. */
 static int in_our_words(struct err *err)
@@ -251,8 +250,7 @@ static int export_voice(struct attempt *attempt, struct result *result, struct e
     return code;
 }
 
-/* --- What this host can do
- * -------------------------------------------------------------------------------- */
+/* --- What this host can do -------------------------------------------------------------------- */
 
 static void add_names(cJSON *object, const char *name, const char *const *names, size_t count)
 {
@@ -353,8 +351,7 @@ static int tell_capabilities(struct attempt *attempt, struct result *result, str
     return 0;
 }
 
-/* --- Public
- * ----------------------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 int operation_run(struct attempt *attempt, struct result *result)
 {

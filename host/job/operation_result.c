@@ -22,8 +22,7 @@ static void add_integer(cJSON *object, const char *name, uint64_t number)
     cJSON_AddItemToObject(object, name, json_create_int64((int64_t)number));
 }
 
-/* --- Files in answers
- * ------------------------------------------------------------------------------------- */
+/* --- Files in answers ------------------------------------------------------------------------- */
 
 static cJSON *add_file(struct result *result, const struct operation_file *file)
 {
@@ -133,8 +132,7 @@ int operation_hand_over(struct attempt *attempt, struct operation_file *file, st
                                   : file_to_answer(attempt, file, result, err);
 }
 
-/* --- Results of other jobs
- * -------------------------------------------------------------------------------- */
+/* --- Results of other jobs -------------------------------------------------------------------- */
 
 static int unknown_job(const char *id, struct err *err)
 {

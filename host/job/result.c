@@ -27,8 +27,7 @@ char *result_subtitle_name(const char *audio_name, enum subtitle_format format)
     return str_format("%.*s.%s", (int)stem, audio_name, subtitle_format_names[format]);
 }
 
-/* --- JSON
- * ---------------------------------------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------------------------- */
 
 static void write_key(struct str *out, const char *key)
 {

@@ -59,8 +59,7 @@ struct runner {
 
 static void *work(void *arg);
 
-/* --- Answers
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Answers ---------------------------------------------------------------------------------- */
 
 static void deliver(struct runner *runner, struct queued *queued, struct result *result)
 {
@@ -95,8 +94,7 @@ static void answer_cancelled(struct runner *runner, struct queued *queued)
     queued_destroy(queued);
 }
 
-/* --- Workers
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Workers ---------------------------------------------------------------------------------- */
 
 /* Can this job run now? 1: yes, a session is reserved, or queued->err says why it never will; 0:
  * not yet. */
@@ -279,8 +277,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* --- The watchdog
- * ----------------------------------------------------------------------------------------------------- */
+/* --- The watchdog ----------------------------------------------------------------------------- */
 
 /* When the worker's attempt next needs the watchdog, after doing what is due. With the lock. */
 static int64_t ask_to_stop(struct worker *worker, int64_t now)
@@ -354,8 +351,7 @@ static void *watch(void *arg)
     return NULL;
 }
 
-/* --- Public
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 static void models_changed(void *arg)
 {

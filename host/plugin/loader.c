@@ -49,8 +49,7 @@ struct plugin {
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct plugin *opened; /* guarded by open_lock */
 
-/* --- Finding
- * ------------------------------------------------------------------------------------------- */
+/* --- Finding ---------------------------------------------------------------------------------- */
 
 void plugin_dirs(const struct text_list *search, struct text_list *dirs)
 {
@@ -89,8 +88,7 @@ char *plugin_find(const char *name, const char *first_dir, const struct text_lis
     return found;
 }
 
-/* --- Checking
- * ------------------------------------------------------------------------------------------- */
+/* --- Checking --------------------------------------------------------------------------------- */
 
 static bool is_id(const char *text)
 {
@@ -198,8 +196,7 @@ int plugin_entry_check(const struct vox_entry *entry, struct err *err)
     return result;
 }
 
-/* --- Opening
- * -------------------------------------------------------------------------------------------- */
+/* --- Opening ---------------------------------------------------------------------------------- */
 
 /* Does every segment lie inside the file? The dynamic linker maps them unasked, and a file that was
  * cut off kills the process on the first touch of what is missing. */
@@ -321,8 +318,7 @@ const struct vox_speaker *plugin_speaker(const struct vox_entry *entry, uint32_t
     return (const struct vox_speaker *)(const void *)(base + (size_t)index * entry->speaker_size);
 }
 
-/* --- What plugins say
- * ------------------------------------------------------------------------------------ */
+/* --- What plugins say ------------------------------------------------------------------------- */
 
 enum err_code plugin_code(int32_t code)
 {

@@ -8,8 +8,7 @@
 
 const char *const model_state_names[] = {"unloaded", "loading", "ready", "failed"};
 
-/* --- What a plugin gets from us
- * -------------------------------------------------------------------------- */
+/* --- What a plugin gets from us --------------------------------------------------------------- */
 
 static void host_log(const struct vox_host *host, uint32_t level, struct vox_str message)
 {
@@ -56,8 +55,7 @@ static void prepare_load(struct model *model)
     };
 }
 
-/* --- Creation: opens the plugin, checks the options
- * -------------------------------------------------------- */
+/* --- Creation: opens the plugin, checks the options ------------------------------------------- */
 
 static int check_options(struct model *model, struct err *err)
 {
@@ -178,8 +176,7 @@ void models_watch(struct models *models, void (*changed)(void *arg), void *arg)
     pthread_mutex_unlock(&models->watch_lock);
 }
 
-/* --- Loading
- * ---------------------------------------------------------------------------------------------- */
+/* --- Loading ---------------------------------------------------------------------------------- */
 
 void model_announce(struct model *model)
 {
@@ -330,8 +327,7 @@ void model_fail(struct model *model, const struct err *why)
     model_announce(model);
 }
 
-/* --- Unloading
- * -------------------------------------------------------------------------------------------- */
+/* --- Unloading -------------------------------------------------------------------------------- */
 
 static bool unload(struct model *model)
 {
@@ -381,8 +377,7 @@ bool models_destroy(struct models *models)
     return all;
 }
 
-/* --- Looking
- * ---------------------------------------------------------------------------------------------- */
+/* --- Looking ---------------------------------------------------------------------------------- */
 
 size_t models_count(const struct models *models)
 {

@@ -54,8 +54,7 @@ void option_expected(const struct vox_option *option, struct str *out)
     }
 }
 
-/* --- One value
- * ------------------------------------------------------------------------------------------ */
+/* --- One value -------------------------------------------------------------------------------- */
 
 static bool read_number(const struct vox_option *option, const cJSON *given,
                         struct vox_value *value)
@@ -143,8 +142,7 @@ static int check_value(const struct vox_option *option, const cJSON *given, bool
     return ERR_INVALID;
 }
 
-/* --- The set
- * -------------------------------------------------------------------------------------------- */
+/* --- The set ---------------------------------------------------------------------------------- */
 
 static const struct vox_option *find(struct option_schema schema, const char *name)
 {

@@ -14,8 +14,7 @@
 
 #include <signal.h>
 
-/* --- Libraries
- * ------------------------------------------------------------------------------------ */
+/* --- Libraries -------------------------------------------------------------------------------- */
 
 struct plugin; /* an opened library; lives until the process ends */
 
@@ -42,8 +41,7 @@ void plugin_unlock(struct plugin *plugin);
 /* Checks an entry as plugin_open does, for whoever has it by other means. */
 int plugin_entry_check(const struct vox_entry *entry, struct err *err);
 
-/* --- Options
- * -------------------------------------------------------------------------------------- */
+/* --- Options ---------------------------------------------------------------------------------- */
 
 /* A schema, whose elements may be larger than those we were compiled with. */
 struct option_schema {
@@ -74,8 +72,7 @@ void option_set_write(struct option_schema schema, const struct option_set *set,
 /* What an option accepts, in words: "integer 1..256", "one of euler, midpoint". */
 void option_expected(const struct vox_option *option, struct str *out);
 
-/* --- Models and sessions
- * -------------------------------------------------------------------------- */
+/* --- Models and sessions ---------------------------------------------------------------------- */
 
 enum model_state { MODEL_UNLOADED, MODEL_LOADING, MODEL_READY, MODEL_FAILED };
 extern const char *const model_state_names[];
@@ -168,8 +165,7 @@ int plugin_failure(struct err *err, const char *who, const char *call, int32_t c
 /* Appends one line of valid UTF-8 from whatever a plugin handed us. */
 void plugin_text(const char *data, size_t size_max, struct str *out);
 
-/* --- Conformance
- * ---------------------------------------------------------------------------------- */
+/* --- Conformance ------------------------------------------------------------------------------ */
 
 /* `voxhost check`: runs every case (or those named) against the plugin, each in a child process
  * with a time limit, and prints a line each. Returns the exit code: 0 when none failed, 1 when some

@@ -54,8 +54,7 @@ static void unlock_dir(int fd)
         close(fd);
 }
 
-/* --- Claims
- * ------------------------------------------------------------------------------------------- */
+/* --- Claims ----------------------------------------------------------------------------------- */
 
 struct claim {
     uint64_t index, count;
@@ -118,8 +117,7 @@ static int check_claim(struct store *store, struct claim ours, struct err *err)
     return result;
 }
 
-/* --- Symbolic links
- * ------------------------------------------------------------------------------------- */
+/* --- Symbolic links --------------------------------------------------------------------------- */
 
 /* Looks where the longest part of `dir` (in the store) that exists really is. What is missing may
  * be made by another thread meanwhile; only a link that leads to nothing is refused for not being
@@ -151,8 +149,7 @@ static int check_links(const struct store *store, const char *dir, const char *n
     return result;
 }
 
-/* --- Public
- * ------------------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 int store_open(const char *dir, struct store **out, struct err *err)
 {

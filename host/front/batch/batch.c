@@ -51,8 +51,7 @@ struct batch {
     atomic_uint failures_shown;
 };
 
-/* --- Results
- * --------------------------------------------------------------------------------------------------------- */
+/* --- Results ---------------------------------------------------------------------------------- */
 
 static void show_failure(struct batch *batch, const struct result *result)
 {
@@ -123,8 +122,7 @@ static void count_crashed(struct batch *batch, const struct job *job)
     result_destroy(result);
 }
 
-/* --- Records
- * --------------------------------------------------------------------------------------------------------- */
+/* --- Records ---------------------------------------------------------------------------------- */
 
 /* 0 when `name` is new; else what stands there already. */
 static int check_new(struct batch *batch, char kind, const char *name,
@@ -277,8 +275,7 @@ static void take_records(struct batch *batch, struct job_record *record)
     progress_read(batch->progress, 1, batch->ours);
 }
 
-/* --- Ending
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Ending ----------------------------------------------------------------------------------- */
 
 /* Lets what runs finish: all of it, or after a signal what can in host.drain_s; the rest is
  * cancelled. */
@@ -313,8 +310,7 @@ static void print_summary(struct batch *batch)
     str_finish(&out);
 }
 
-/* --- Preparing
- * --------------------------------------------------------------------------------------------------------- */
+/* --- Preparing -------------------------------------------------------------------------------- */
 
 static int complain(const struct err *err, int exit_code)
 {
@@ -466,8 +462,7 @@ static int start_runner(struct batch *batch)
     return complain(&err, EXIT_JOBS_FAILED);
 }
 
-/* --- Running
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- Running ---------------------------------------------------------------------------------- */
 
 static int run_all(struct batch *batch)
 {
@@ -522,8 +517,7 @@ static int finish(struct batch *batch, int exit_code)
     return app_close(&batch->app, exit_code);
 }
 
-/* --- Arguments
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- Arguments -------------------------------------------------------------------------------- */
 
 enum { KEY_SHARD = 256, KEY_FAIL_FAST, KEY_DRY_RUN, KEY_JSON, KEY_TEXT_LINES, KEY_RESUME };
 

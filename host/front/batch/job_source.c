@@ -10,8 +10,7 @@
 
 #define STDIN_NAME "(standard input)"
 
-/* --- For the formats
- * ------------------------------------------------------------------------------------- */
+/* --- For the formats -------------------------------------------------------------------------- */
 
 bool source_keep(struct job_source *source, const char *data, size_t len)
 {
@@ -49,8 +48,7 @@ void source_parse_object(struct job_source *source, struct job_record *record)
     cJSON_Delete(json);
 }
 
-/* --- Choosing
- * -------------------------------------------------------------------------------------------- */
+/* --- Choosing --------------------------------------------------------------------------------- */
 
 static const struct {
     const char *extension;
@@ -116,8 +114,7 @@ static const struct source_driver *driver_of(enum job_file_format format)
     return &source_jsonl;
 }
 
-/* --- The source
- * ------------------------------------------------------------------------------------------ */
+/* --- The source ------------------------------------------------------------------------------- */
 
 static int open_source(struct job_source *source, const struct job_source_options *options,
                        struct err *err)

@@ -6,8 +6,7 @@
 
 #include "front/batch/job_source.h"
 
-/* --- Input (source_input.c)
- * ----------------------------------------------------------------------------- */
+/* --- Input (source_input.c) ------------------------------------------------------------------- */
 
 #define INPUT_BLOCK_SIZE (1u << 16)
 
@@ -38,8 +37,7 @@ void input_skip(struct input *in, size_t count);
 int input_skip_space(struct input *in, struct err *err);
 void input_close(struct input *in);
 
-/* --- Source
- * ---------------------------------------------------------------------------------------------- */
+/* --- Source ----------------------------------------------------------------------------------- */
 
 struct csv_source; /* source_csv.c */
 struct source_driver;

@@ -33,8 +33,7 @@ struct journal {
     bool failed;
 };
 
-/* --- The file, under the lock that all processes respect
- * --------------------------------------------------------- */
+/* --- The file, under the lock that all processes respect -------------------------------------- */
 
 static int io_error(const struct journal *journal, struct err *err)
 {
@@ -78,8 +77,7 @@ static void unlock_file(struct journal *journal)
     flock(journal->fd, LOCK_UN);
 }
 
-/* --- Reading lines
- * -------------------------------------------------------------------------------------------------- */
+/* --- Reading lines ---------------------------------------------------------------------------- */
 
 /* What a line of the file says, as far as it matters here. */
 struct entry {
@@ -200,8 +198,7 @@ static int for_lines(struct journal *journal,
     return result;
 }
 
-/* --- Rewriting
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Rewriting -------------------------------------------------------------------------------- */
 
 struct rewrite {
     FILE *out;
@@ -306,8 +303,7 @@ static int rewrite_file(struct journal *journal, bool at_end, struct err *err)
     return result;
 }
 
-/* --- Public
- * --------------------------------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 int journal_open(const struct journal_options *options, struct journal **out, struct err *err)
 {

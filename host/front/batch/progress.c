@@ -29,8 +29,7 @@ struct progress {
     int64_t ended;
 };
 
-/* --- Counting
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Counting --------------------------------------------------------------------------------- */
 
 static void add(struct tally *sum, const struct tally *part)
 {
@@ -103,8 +102,7 @@ uint64_t progress_failed(struct progress *progress)
     return failed;
 }
 
-/* --- Showing
- * --------------------------------------------------------------------------------------------------------- */
+/* --- Showing ---------------------------------------------------------------------------------- */
 
 struct moment {
     struct tally total;
@@ -211,8 +209,7 @@ static void *tick(void *arg)
     return NULL;
 }
 
-/* --- The end
- * --------------------------------------------------------------------------------------------------------- */
+/* --- The end ---------------------------------------------------------------------------------- */
 
 static void write_row(const char *name, const struct tally *tally, struct str *out)
 {
@@ -275,8 +272,7 @@ void progress_summary(struct progress *progress, bool json, struct str *out)
     pthread_mutex_unlock(&progress->lock);
 }
 
-/* --- Life
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Life ------------------------------------------------------------------------------------- */
 
 struct progress *progress_create(const struct progress_options *options)
 {

@@ -36,8 +36,7 @@ struct csv_source {
     uint64_t quote_line;         /* where the quote that is open began */
 };
 
-/* --- Rows of cells
- * --------------------------------------------------------------------------------------- */
+/* --- Rows of cells ---------------------------------------------------------------------------- */
 
 static void on_cell(void *data, size_t len, void *arg)
 {
@@ -188,8 +187,7 @@ static int read_row(struct job_source *source, struct err *row_err, struct err *
     return 1;
 }
 
-/* --- The header
- * ------------------------------------------------------------------------------------------ */
+/* --- The header ------------------------------------------------------------------------------- */
 
 /* A copy of the cell without white space around it. */
 static char *trimmed(const struct csv_source *csv, const struct cell *cell)
@@ -279,8 +277,7 @@ static int open_csv(struct job_source *source, struct err *err)
     return 0;
 }
 
-/* --- Jobs
- * ------------------------------------------------------------------------------------------------ */
+/* --- Jobs ------------------------------------------------------------------------------------- */
 
 /* "srt;vtt" as a list of strings; NULL: out of memory. */
 static cJSON *make_list(const char *text)

@@ -18,8 +18,7 @@
 #define CHUNK_RETRY_MAX_S 3.0
 #define BYTES_PER_S 262144.0 /* what a slow line still does: a large body has more time */
 
-/* --- Requests
- * --------------------------------------------------------------------------------------------------- */
+/* --- Requests --------------------------------------------------------------------------------- */
 
 /* The id as a header can hold it. */
 static void request_id_header(const char *id, struct str *header)
@@ -103,8 +102,7 @@ static void settle(struct held *held)
     str_finish(&held->body);
 }
 
-/* --- The final result
- * --------------------------------------------------------------------------------------------- */
+/* --- The final result ------------------------------------------------------------------------- */
 
 static void undeliverable(struct held *held, const struct http_response *response,
                           enum metric metric, const char *what)
@@ -212,8 +210,7 @@ static void send_final(struct held *held)
     post(held, queue->settings->done_url, held->answer->is_stream, body, final_done);
 }
 
-/* --- Chunks
- * --------------------------------------------------------------------------------------------------------- */
+/* --- Chunks ----------------------------------------------------------------------------------- */
 
 static void chunk_done(struct http_response *response, void *arg)
 {
@@ -265,8 +262,7 @@ static bool next_chunk(struct held *held)
     return any;
 }
 
-/* --- Progress
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Progress --------------------------------------------------------------------------------- */
 
 static void progress_done(struct http_response *response, void *arg)
 {
@@ -296,8 +292,7 @@ static void send_progress(struct held *held)
     queue_wake_at(queue, held->progress_at);
 }
 
-/* --- Public
- * --------------------------------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 void delivery_advance(struct held *held)
 {

@@ -44,8 +44,7 @@ void answer_destroy(struct answer *answer)
     free(answer);
 }
 
-/* --- The table of jobs
- * ------------------------------------------------------------------------------------ */
+/* --- The table of jobs ------------------------------------------------------------------------ */
 
 static void active_add(struct dispatch *dispatch, const struct active *job)
 {
@@ -86,8 +85,7 @@ static void abort_stream(struct dispatch *dispatch, uint64_t ticket)
     pthread_mutex_unlock(&dispatch->lock);
 }
 
-/* --- From a result to an answer
- * ------------------------------------------------------------------------------ */
+/* --- From a result to an answer --------------------------------------------------------------- */
 
 /* What the job's audio will be called in storage; the caller's. NULL: it cannot be called
  * anything. */
@@ -394,8 +392,7 @@ static void take_result(struct result *result, void *arg)
     answer_result(arg, result->ticket, false, result);
 }
 
-/* --- From an input to a job
- * ---------------------------------------------------------------------------------- */
+/* --- From an input to a job ------------------------------------------------------------------- */
 
 static int make_job(struct dispatch *dispatch, const struct submission *submission,
                     struct job **job, struct err *err)
@@ -510,8 +507,7 @@ double dispatch_progress(struct dispatch *dispatch, uint64_t ticket)
     return runner_job_progress(dispatch->runner, ticket);
 }
 
-/* --- Life
- * ---------------------------------------------------------------------------------------------------- */
+/* --- Life ------------------------------------------------------------------------------------- */
 
 struct dispatch *dispatch_create(const struct dispatch_options *options)
 {

@@ -42,8 +42,7 @@ struct heartbeat {
     bool ending;
 };
 
-/* --- A ping
- * -------------------------------------------------------------------------------------------------- */
+/* --- A ping ----------------------------------------------------------------------------------- */
 
 /* Ids from the newest back while they fit, in the order of acceptance. With the lock. Returns how
  * many are left out. */
@@ -119,8 +118,7 @@ static void ping(struct heartbeat *heartbeat)
     str_finish(&ids);
 }
 
-/* --- The thread
- * ------------------------------------------------------------------------------------------------ */
+/* --- The thread ------------------------------------------------------------------------------- */
 
 /* When the next ping is due: on schedule, or at once when jobs came after a while without any. */
 static int64_t due_at(struct heartbeat *heartbeat, int64_t now, bool *ending)
@@ -156,8 +154,7 @@ static void *beat(void *arg)
     }
 }
 
-/* --- Public
- * ---------------------------------------------------------------------------------------------------- */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 struct heartbeat *heartbeat_start(const struct heartbeat_options *options)
 {

@@ -21,8 +21,7 @@ struct legacy {
     char *text, *voice, *name, *model, *job_id, *format, *timing_format; /* NULL: absent */
 };
 
-/* --- Recognising
- * ------------------------------------------------------------------------------------------ */
+/* --- Recognising ------------------------------------------------------------------------------ */
 
 static bool has(const cJSON *json, const char *name)
 {
@@ -115,8 +114,7 @@ const char *legacy_audio_member(const struct legacy *legacy)
     return legacy && legacy->family == FAMILY_FILES ? "audio_data" : "audio_base64";
 }
 
-/* --- The answer's own members
- * ----------------------------------------------------------------------------- */
+/* --- The answer's own members ----------------------------------------------------------------- */
 
 static const char *answer_text(const struct result *result, const char *name)
 {
@@ -404,8 +402,7 @@ void legacy_write(const struct legacy *legacy, const struct result *result, stru
     put_text(out, "callback_url", result->caller.callback_url);
 }
 
-/* --- Failures
- * --------------------------------------------------------------------------------------------- */
+/* --- Failures --------------------------------------------------------------------------------- */
 
 static bool lacks(const struct err *err, const char *field)
 {

@@ -18,8 +18,7 @@
 #define LINGER_MS 30
 #define FLUSH_S 10 /* for results, after the drain's time is over */
 
-/* --- Requests
- * ---------------------------------------------------------------------------------------------------- */
+/* --- Requests --------------------------------------------------------------------------------- */
 
 struct http_call *queue_request(struct queue *queue, const struct http_request *request,
                                 void (*done)(struct http_response *response, void *arg), void *arg,
@@ -52,8 +51,7 @@ static void wake_client(void *arg)
     http_client_wake(arg);
 }
 
-/* --- Phases
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Phases ----------------------------------------------------------------------------------- */
 
 /* What waits for another try has it now. */
 static void retry_now(struct queue *queue)
@@ -143,8 +141,7 @@ static bool advance_phase(struct queue *queue)
     return false;
 }
 
-/* --- The loop
- * ---------------------------------------------------------------------------------------------------- */
+/* --- The loop --------------------------------------------------------------------------------- */
 
 static void wake_up(struct queue *queue)
 {
@@ -190,8 +187,7 @@ static void log_lost(struct queue *queue)
     }
 }
 
-/* --- Life
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- Life ------------------------------------------------------------------------------------- */
 
 static struct heartbeat_options heartbeat_of(const struct queue *queue)
 {

@@ -112,16 +112,14 @@ static inline void queue_wake_at(struct queue *queue, int64_t at)
         queue->wake_at = at;
 }
 
-/* --- take.c
- * -------------------------------------------------------------------------------------------------- */
+/* --- take.c ----------------------------------------------------------------------------------- */
 
 /* Starts a take when there is room and none is in flight. */
 void take_advance(struct queue *queue);
 /* Gives the take up, unless its answer has begun to arrive. */
 void take_abandon(struct queue *queue);
 
-/* --- take_parse.c
- * -------------------------------------------------------------------------------------------- */
+/* --- take_parse.c ----------------------------------------------------------------------------- */
 
 /* One job of an answer to a take. */
 struct taken {
@@ -137,8 +135,7 @@ struct taken {
 bool take_parse(const struct str *text, void (*take)(const struct taken *taken, void *arg),
                 void *arg);
 
-/* --- held.c
- * -------------------------------------------------------------------------------------------------- */
+/* --- held.c ----------------------------------------------------------------------------------- */
 
 /* Accepts a job: from now on it is in the pings. */
 struct held *held_add(struct queue *queue, const char *id);
@@ -152,8 +149,7 @@ void mail_chunk(struct stream *stream, uint64_t ticket, void *arg);
 /* Takes all mail to the jobs that it is for. */
 void mail_collect(struct queue *queue);
 
-/* --- delivery.c
- * ---------------------------------------------------------------------------------------------- */
+/* --- delivery.c ------------------------------------------------------------------------------- */
 
 /* Sends what is to be sent next about a job, if anything is and nothing is in flight. May remove
  * it. */
@@ -161,14 +157,12 @@ void delivery_advance(struct held *held);
 /* The platform does not want to hear of the job any more. */
 void delivery_stop(struct held *held);
 
-/* --- stopper.c
- * ----------------------------------------------------------------------------------------------- */
+/* --- stopper.c -------------------------------------------------------------------------------- */
 
 void stopper_advance(struct queue *queue);
 void stopper_abandon(struct queue *queue);
 
-/* --- queue.c
- * ------------------------------------------------------------------------------------------------- */
+/* --- queue.c ---------------------------------------------------------------------------------- */
 
 #define QUEUE_HEADERS_MAX 8
 

@@ -25,8 +25,7 @@ struct stream {
     bool aborted;
 };
 
-/* --- Cutting, in the job's thread
- * ------------------------------------------------------------------------- */
+/* --- Cutting, in the job's thread ------------------------------------------------------------- */
 
 /* With the lock. */
 static void aggregate(struct stream *stream, const struct str *chunk)
@@ -94,8 +93,7 @@ static int write_audio(const void *data, size_t len, void *arg)
     return good ? 0 : ECANCELED;
 }
 
-/* --- Public
- * ------------------------------------------------------------------------------------------------ */
+/* --- Public ----------------------------------------------------------------------------------- */
 
 struct stream *stream_create(const struct stream_options *options)
 {

@@ -23,8 +23,7 @@ static void pause_for(struct queue *queue, int64_t ns)
     queue->take.next_at = queue->now + ns;
 }
 
-/* --- Answers
- * -------------------------------------------------------------------------------------------------- */
+/* --- Answers ---------------------------------------------------------------------------------- */
 
 static void accept_job(const struct taken *taken, void *arg)
 {
@@ -126,8 +125,7 @@ static void take_done(struct http_response *response, void *arg)
         take_empty(queue); /* 400 is what a worker gets that was asleep */
 }
 
-/* --- Asking
- * --------------------------------------------------------------------------------------------------- */
+/* --- Asking ----------------------------------------------------------------------------------- */
 
 static size_t room(const struct queue *queue)
 {

@@ -37,8 +37,7 @@ struct worker {
     int stdout_fd;
 };
 
-/* --- Preparing
- * ---------------------------------------------------------------------------------------------------- */
+/* --- Preparing -------------------------------------------------------------------------------- */
 
 /* The SDK's names; ours are fewer. */
 static bool set_log_level(struct worker *worker)
@@ -149,8 +148,7 @@ static bool is_fit(struct worker *worker)
     return false;
 }
 
-/* --- Running
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Running ---------------------------------------------------------------------------------- */
 
 static void load_models(struct worker *worker)
 {
@@ -220,8 +218,7 @@ static int run(struct worker *worker)
     return run_queue(worker, &dispatch);
 }
 
-/* --- Arguments
- * ---------------------------------------------------------------------------------------------------- */
+/* --- Arguments -------------------------------------------------------------------------------- */
 
 enum { KEY_TEST_INPUT = 256, KEY_SERVE_API, KEY_API_PORT, KEY_API_HOST, KEY_CONCURRENCY, KEY_LOG };
 

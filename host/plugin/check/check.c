@@ -32,8 +32,7 @@ struct run {
     int name_width;
 };
 
-/* --- Folders
- * ------------------------------------------------------------------------------------------------ */
+/* --- Folders ---------------------------------------------------------------------------------- */
 
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *ftw)
 {
@@ -49,8 +48,7 @@ static void remove_tree(const char *path)
     nftw(path, remove_entry, FTW_FDS_MAX, FTW_DEPTH | FTW_PHYS);
 }
 
-/* --- Output
- * -------------------------------------------------------------------------------------------------- */
+/* --- Output ----------------------------------------------------------------------------------- */
 
 static void write_json_text(struct str *out, const char *key, const char *text)
 {
@@ -127,8 +125,7 @@ static void show_summary(const struct run *run)
     fflush(stdout);
 }
 
-/* --- Cases
- * ----------------------------------------------------------------------------------------------------- */
+/* --- Cases ------------------------------------------------------------------------------------ */
 
 static enum child_end run_in_process(const struct run *run, const struct check_case *c,
                                      const char *work_dir, struct str *reason)
@@ -223,8 +220,7 @@ static int run_cases(struct run *run)
     return well == all ? 0 : EXIT_FAILED;
 }
 
-/* --- Start
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Start ------------------------------------------------------------------------------------ */
 
 /* The library's absolute path, so that a case may change the directory. */
 static char *find_library(const char *name, struct err *err)

@@ -19,8 +19,7 @@
 
 static const char outcome_letters[] = {[CHECK_PASS] = 'p', [CHECK_FAIL] = 'f', [CHECK_SKIP] = 's'};
 
-/* --- The child
- * -------------------------------------------------------------------------------------------- */
+/* --- The child -------------------------------------------------------------------------------- */
 
 void check_child_begin(void)
 {
@@ -38,8 +37,7 @@ void check_child_report(enum check_outcome outcome, const char *reason)
     str_finish(&line);
 }
 
-/* --- The parent
- * ------------------------------------------------------------------------------------------- */
+/* --- The parent ------------------------------------------------------------------------------- */
 
 enum { PIPE_REPORT, PIPE_PRINTED, PIPE_COUNT };
 

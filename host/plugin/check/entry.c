@@ -43,8 +43,7 @@ enum check_outcome check_required_functions(struct check_cx *cx)
     return missing ? cx_fail(cx, "vox_entry.%s is NULL", missing) : CHECK_PASS;
 }
 
-/* --- Texts
- * ----------------------------------------------------------------------------------------------- */
+/* --- Texts ------------------------------------------------------------------------------------ */
 
 static bool is_line(const char *text)
 {
@@ -185,8 +184,7 @@ enum check_outcome check_speakers(struct check_cx *cx)
     return CHECK_PASS;
 }
 
-/* --- Option schemas
- * --------------------------------------------------------------------------------------- */
+/* --- Option schemas --------------------------------------------------------------------------- */
 
 /* What is wrong with the choices, or NULL. */
 static const char *choices_fault(const char *const *choices)
@@ -268,8 +266,7 @@ enum check_outcome check_option_schemas(struct check_cx *cx)
     return outcome == CHECK_PASS ? check_schema(cx, plugin_job_schema(cx->entry), "job") : outcome;
 }
 
-/* --- The host's view
- * --------------------------------------------------------------------------------------- */
+/* --- The host's view -------------------------------------------------------------------------- */
 
 enum check_outcome check_entry_accepted(struct check_cx *cx)
 {

@@ -10,8 +10,7 @@
 #define MARK_SLACK_S 0.05 /* by which the last word may end after the audio */
 #define PARALLEL_ROUNDS 5
 
-/* --- Marks, progress, warnings
- * ----------------------------------------------------------------------------- */
+/* --- Marks, progress, warnings ---------------------------------------------------------------- */
 
 enum check_outcome check_marks_reported(struct check_cx *cx)
 {
@@ -68,8 +67,7 @@ enum check_outcome check_warnings_lines(struct check_cx *cx)
     return cx_speak_keeping(cx, BREACH_WARNING);
 }
 
-/* --- When and where
- * ------------------------------------------------------------------------------------------ */
+/* --- When and where --------------------------------------------------------------------------- */
 
 enum check_outcome check_same_thread(struct check_cx *cx)
 {
@@ -85,8 +83,7 @@ enum check_outcome check_not_after_speak(struct check_cx *cx)
     return cx_expect_kept(cx, &first->breaches, BREACH_AFTER_SPEAK);
 }
 
-/* --- Cancelling
- * ------------------------------------------------------------------------------------------------ */
+/* --- Cancelling ------------------------------------------------------------------------------- */
 
 static enum check_outcome expect_cancelled(struct check_cx *cx, const struct take *take)
 {
@@ -138,8 +135,7 @@ out:
     return outcome;
 }
 
-/* --- Errors of the host
- * --------------------------------------------------------------------------------------------- */
+/* --- Errors of the host ----------------------------------------------------------------------- */
 
 /* Speaks with begin (`write_index` UINT64_MAX) or a write refused. */
 static struct take *speak_refused(struct check_cx *cx, uint64_t write_index)
@@ -214,8 +210,7 @@ enum check_outcome check_session_survives(struct check_cx *cx)
                : cx_fail(cx, "a job sounds otherwise after others were stopped");
 }
 
-/* --- Older and newer hosts
- * ------------------------------------------------------------------------------------------ */
+/* --- Older and newer hosts -------------------------------------------------------------------- */
 
 enum check_outcome check_old_host(struct check_cx *cx)
 {
@@ -246,8 +241,7 @@ enum check_outcome check_future_host(struct check_cx *cx)
     return CHECK_PASS;
 }
 
-/* --- Threads
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- Threads ---------------------------------------------------------------------------------- */
 
 static void *speak_in_thread(void *arg)
 {

@@ -15,8 +15,7 @@
 #define TAIL_BYTE 0xa5
 #define SESSIONS 2 /* at most at the same time */
 
-/* --- Outcomes
- * ------------------------------------------------------------------------------------------ */
+/* --- Outcomes --------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 0))) static enum check_outcome
 cx_end(struct check_cx *cx, enum check_outcome outcome, const char *format, va_list args)
@@ -92,8 +91,7 @@ bool cx_failure_is_proper(struct check_cx *cx, const char *call, int32_t code,
     return false;
 }
 
-/* --- What the host lends
- * --------------------------------------------------------------------------------- */
+/* --- What the host lends ---------------------------------------------------------------------- */
 
 static void host_log(const struct vox_host *host, uint32_t level, struct vox_str message)
 {
@@ -145,8 +143,7 @@ static void cx_lend(struct check_cx *cx, const char *model_dir, const char *devi
                                       .option_count = cx->load_values.count};
 }
 
-/* --- Library, model, session
- * ------------------------------------------------------------------------------ */
+/* --- Library, model, session ------------------------------------------------------------------ */
 
 bool cx_open(struct check_cx *cx)
 {
@@ -243,8 +240,7 @@ void cx_down(struct check_cx *cx)
     cx->model = NULL;
 }
 
-/* --- Set-up
- * ------------------------------------------------------------------------------------------------ */
+/* --- Set-up ----------------------------------------------------------------------------------- */
 
 int check_cx_init(struct check_cx *cx, const struct check_options *options, const char *path,
                   const char *work_dir, struct err *err)

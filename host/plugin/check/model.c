@@ -5,8 +5,7 @@
 
 #define OPEN_COUNT 100
 
-/* --- Loading
- * --------------------------------------------------------------------------------------------- */
+/* --- Loading ---------------------------------------------------------------------------------- */
 
 enum check_outcome check_init_ready(struct check_cx *cx)
 {
@@ -59,8 +58,7 @@ enum check_outcome check_reload_no_leak(struct check_cx *cx)
     return check_growth(cx, reload, "load");
 }
 
-/* --- Sessions
- * -------------------------------------------------------------------------------------------- */
+/* --- Sessions --------------------------------------------------------------------------------- */
 
 enum check_outcome check_open_ready(struct check_cx *cx)
 {
@@ -91,8 +89,7 @@ enum check_outcome check_open_no_leak(struct check_cx *cx)
     return cx_load(cx) ? check_growth(cx, reopen, "session") : CHECK_FAIL;
 }
 
-/* --- Failures
- * --------------------------------------------------------------------------------------------- */
+/* --- Failures --------------------------------------------------------------------------------- */
 
 /* A failure that only hands on what the host said needs no words. */
 static bool failure_is_proper(struct check_cx *cx, const struct take *take)

@@ -39,8 +39,7 @@ static bool full_cycle(struct check_cx *cx)
     return spoke;
 }
 
-/* --- State that must stay
- * ------------------------------------------------------------------------------------ */
+/* --- State that must stay --------------------------------------------------------------------- */
 
 struct process_state {
     char *environment, *directory, *locale;
@@ -182,8 +181,7 @@ enum check_outcome check_no_environment(struct check_cx *cx)
                : cx_fail(cx, "a job sounds otherwise without environment variables");
 }
 
-/* --- Streams
- * --------------------------------------------------------------------------------------------------- */
+/* --- Streams ---------------------------------------------------------------------------------- */
 
 /* Runs a full cycle with both streams led into `file`. */
 static bool cycle_into(struct check_cx *cx, int file)
@@ -219,8 +217,7 @@ enum check_outcome check_no_stdio(struct check_cx *cx)
     return cx_fail(cx, "printed \"%.100s\"", printed);
 }
 
-/* --- Files
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Files ------------------------------------------------------------------------------------ */
 
 /* Appends every file below `dir` with its size and times. */
 static void list_files(const char *dir, int depth, size_t *count, struct str *out)
@@ -322,8 +319,7 @@ enum check_outcome check_no_descriptor_leak(struct check_cx *cx)
     return CHECK_PASS;
 }
 
-/* --- Threads
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Threads ---------------------------------------------------------------------------------- */
 
 /* How many threads there are, once those that are ending have ended, or more than `expected`
  * stay. */
@@ -359,8 +355,7 @@ enum check_outcome check_no_thread_leak(struct check_cx *cx)
     return CHECK_PASS;
 }
 
-/* --- Memory
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Memory ----------------------------------------------------------------------------------- */
 
 struct memory {
     int64_t heap, resident; /* bytes */

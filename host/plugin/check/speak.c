@@ -16,8 +16,7 @@ enum check_outcome check_speak_works(struct check_cx *cx)
     return cx_speak(cx) ? CHECK_PASS : CHECK_FAIL;
 }
 
-/* --- One job
- * --------------------------------------------------------------------------------------------- */
+/* --- One job ---------------------------------------------------------------------------------- */
 
 enum check_outcome check_begin_once(struct check_cx *cx)
 {
@@ -80,8 +79,7 @@ enum check_outcome check_samples_heard(struct check_cx *cx)
     return CHECK_PASS;
 }
 
-/* --- Two jobs
- * -------------------------------------------------------------------------------------------- */
+/* --- Two jobs --------------------------------------------------------------------------------- */
 
 enum check_outcome check_speak_twice(struct check_cx *cx)
 {
@@ -175,8 +173,7 @@ enum check_outcome check_speed_changes(struct check_cx *cx)
     return CHECK_PASS;
 }
 
-/* --- Speakers and languages
- * --------------------------------------------------------------------------------- */
+/* --- Speakers and languages ------------------------------------------------------------------- */
 
 static struct take *speak_as(struct check_cx *cx, const char *speaker)
 {
@@ -292,8 +289,7 @@ enum check_outcome check_unknown_language(struct check_cx *cx)
     return cx_spoke_or_refused(cx, take) ? CHECK_PASS : CHECK_FAIL;
 }
 
-/* --- Texts
- * ------------------------------------------------------------------------------------------------ */
+/* --- Texts ------------------------------------------------------------------------------------ */
 
 static enum check_outcome speak_texts(struct check_cx *cx, const char *const *texts, size_t count)
 {

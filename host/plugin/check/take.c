@@ -14,8 +14,7 @@
 
 static const char default_text[] = "The quick brown fox jumps over the lazy dog.";
 
-/* --- Rules
- * --------------------------------------------------------------------------------------------- */
+/* --- Rules ------------------------------------------------------------------------------------ */
 
 /* Notes the first breach of a rule. */
 __attribute__((format(printf, 3, 4))) static void breach(struct take *take, enum breach rule,
@@ -49,8 +48,7 @@ static bool format_is_sane(const struct vox_format *format)
            format->sample_rate <= 192000 && format->channels >= 1 && format->channels <= 8;
 }
 
-/* --- Callbacks
- * ------------------------------------------------------------------------------------------ */
+/* --- Callbacks -------------------------------------------------------------------------------- */
 
 static int32_t job_cancelled(const struct vox_job *job)
 {
@@ -229,8 +227,7 @@ const struct vox_scratch take_scratch = {
     .dir = scratch_dir,
 };
 
-/* --- Jobs
- * ------------------------------------------------------------------------------------------------ */
+/* --- Jobs ------------------------------------------------------------------------------------- */
 
 void take_reset(struct take *take)
 {
