@@ -138,7 +138,8 @@ int callback_letters_sweep(const struct manifest_callbacks *callbacks, struct st
 /* --- What is sent ----------------------------------------------------------------------------- */
 
 /* Where the outcome of a job goes, the caller's; NULL: nowhere. First what the job says, rewritten
- * as callbacks.rewrite has it, then the manifest; the URL for errors is derived where only the other is named. */
+ * as callbacks.rewrite has it, then the manifest; the URL for errors is derived where only the
+ * other is named. */
 char *callback_url_for(const struct manifest_callbacks *manifest, const struct job_caller *caller,
                        bool is_error);
 /* ".../api/tts/NAME" -> ".../api/tts/error-callback", else "/error-callback" is appended to the

@@ -1,7 +1,7 @@
 /* The objects of a new voice, where there is a storage: its recording, its profile and its sample,
- * below storage.voices_prefix, so that other workers can use them by their keys. A key has a part of
- * the digest of what it names: nothing is ever replaced by something else, and what was read of a
- * key before is never out of date. Part of operation.c; runs after the session was given back.
+ * below storage.voices_prefix, so that other workers can use them by their keys. A key has a part
+ * of the digest of what it names: nothing is ever replaced by something else, and what was read of
+ * a key before is never out of date. Part of operation.c; runs after the session was given back.
  */
 #include "job/job_private.h"
 
@@ -98,8 +98,8 @@ static int open_file(const struct object *object, struct storage_put *put, struc
     return 0;
 }
 
-/* Notes what goes again if the rest fails: not what is there already, which may be another's who has
- * made the same voice. */
+/* Notes what goes again if the rest fails: not what is there already, which may be another's who
+ * has made the same voice. */
 static void note_if_new(struct keeping *keeping, const struct storage_put *put)
 {
     struct storage_object object;
@@ -231,7 +231,8 @@ static int keep_sample(struct keeping *keeping, struct err *err)
     return code;
 }
 
-/* As far as the storage can be reached and there is time: the same job, sent again, finds the rest. */
+/* As far as the storage can be reached and there is time: the same job, sent again, finds the
+ * rest. */
 static void remove_made(const struct keeping *keeping)
 {
     const struct attempt *attempt = keeping->attempt;
