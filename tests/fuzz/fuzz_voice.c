@@ -1,5 +1,5 @@
-/* Any bytes as a portable voice file, as voice.json and as a packed profile: refused with a reason,
- * or something that can be written and read again. */
+/* Any bytes as a portable voice file, as voice.json, as a packed profile and as a recording in
+ * base64: refused with a reason, or something that can be written and read again. */
 #include "voice/voice_private.h"
 
 #include <stdio.h>
@@ -50,6 +50,23 @@ static void check_portable(const uint8_t *data, size_t size)
     str_finish(&bytes);
 }
 
+static void check_base64(const char *text, size_t size)
+{
+    struct str bytes = {0}, again = {0}, copy = {0};
+    struct err err = {0};
+    if (reference_decode_base64(text, size, &bytes, &err) == 0) {
+        str_append_base64(&copy, bytes.data, bytes.len);
+        require(reference_decode_base64(copy.data, size, &again, &err) == 0 &&
+                    again.len == bytes.len && memcmp(again.data, bytes.data, bytes.len) == 0,
+                "base64 can be written and read again");
+    } else {
+        require(err.message[0], "refused base64 has a reason");
+    }
+    str_finish(&bytes);
+    str_finish(&again);
+    str_finish(&copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct voice_entry entry;
@@ -62,6 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         voice_entry_finish(&entry);
     }
     str_append(&packed, (const char *)data, size);
+    if (size)
+        check_base64(packed.data, size);
     if (size && profile_unpack(&packed, NULL, &blob))
         require(blob.size > 0 && blob.size < size, "a profile is a part of it");
     free(profile_about(&packed));
