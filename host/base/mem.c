@@ -63,7 +63,7 @@ static int forget_code(struct dl_phdr_info *object, size_t size, void *arg)
         uintptr_t from = (begin + page - 1) / page * page;
         uintptr_t to = (begin + segment->p_filesz) / page * page;
         if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W) && to > from)
-            madvise((char *)NULL + from, to - from, MADV_DONTNEED);
+            madvise((void *)from, to - from, MADV_DONTNEED); /* NOLINT: the loader tells integers */
     }
     return 0;
 }
