@@ -56,7 +56,7 @@ static void check_base64(const char *text, size_t size)
     struct err err = {0};
     if (reference_decode_base64(text, size, &bytes, &err) == 0) {
         str_append_base64(&copy, bytes.data, bytes.len);
-        require(reference_decode_base64(copy.data, size, &again, &err) == 0 &&
+        require(reference_decode_base64(copy.data, copy.len, &again, &err) == 0 &&
                     again.len == bytes.len && memcmp(again.data, bytes.data, bytes.len) == 0,
                 "base64 can be written and read again");
     } else {
