@@ -153,12 +153,36 @@ static void print_taken(const struct voices_arguments *arguments, struct voice_e
     voice_entry_finish(entry);
 }
 
+/* A recording that lies in the manifest's storage. */
+static int read_object(const char *url, const struct manifest *manifest, struct str *bytes,
+                       struct err *err)
+{
+    const struct manifest_storage *place = &manifest->storage;
+    struct storage *storage = NULL;
+    const char *key = storage_key_of(place, url);
+    int result = 0;
+    if (place->type == STORAGE_NONE)
+        return err_set(err, ERR_UNSUPPORTED, "audio",
+                       "unsupported: there is no storage to read objects from (the manifest's "
+                       "`storage`)");
+    if (!key)
+        return err_set(err, ERR_INVALID, "audio",
+                       "expected an object of the manifest's own bucket, s3://%s/KEY",
+                       place->bucket ? place->bucket : "storage");
+    result = storage_open(place, &storage, err);
+    if (result == 0)
+        result =
+            storage_read(storage, key, (size_t)manifest->host.fetch_mb_max << 20, NULL, bytes, err);
+    storage_close(storage);
+    return result;
+}
+
 static int add_voice(const struct voices_arguments *arguments, const struct manifest *manifest,
                      struct str *out, struct err *err)
 {
     char *here = fs_current_dir();
     struct voice_entry entry;
-    struct str text = {0};
+    struct str text = {0}, recording = {0};
     struct voice_import import = {
         .id = arguments->subject,
         .name = arguments->name,
@@ -173,7 +197,13 @@ static int add_voice(const struct voices_arguments *arguments, const struct mani
         .replace = arguments->replace,
     };
     int result = 0;
-    if (arguments->text_file) {
+    if (strncmp(arguments->audio, "s3://", 5) == 0) {
+        result = read_object(arguments->audio, manifest, &recording, err);
+        import.audio = NULL;
+        import.data = recording.data;
+        import.len = recording.len;
+    }
+    if (result == 0 && arguments->text_file) {
         result = fs_read_file(arguments->text_file, VOICE_TRANSCRIPT_BYTES_MAX, &text, err);
         while (text.len && strchr(" \t\r\n", text.data[text.len - 1]))
             text.data[--text.len] = '\0';
@@ -187,6 +217,7 @@ static int add_voice(const struct voices_arguments *arguments, const struct mani
     if (result == 0)
         print_taken(arguments, &entry, out);
     str_finish(&text);
+    str_finish(&recording);
     free(here);
     return result;
 }
@@ -385,7 +416,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"audio", 'a', "FILE|URL", 0, "add: the recording; its content decides the format", 0},
+    {"audio", 'a', "FILE|URL|OBJECT", 0,
+     "add: the recording, OBJECT being s3://BUCKET/KEY in the manifest's storage; its content "
+     "decides the format",
+     0},
     {"text", 't', "TEXT", 0, "add: what is said in the recording", 0},
     {"text-file", KEY_TEXT_FILE, "FILE", 0, "add: a UTF-8 file with what is said", 0},
     {"language", 'l', "TAG", 0, "add: of the recording, such as \"en\" or \"pt-BR\"", 0},
@@ -402,7 +436,7 @@ static const struct argp_child children[] = {{&app_argp, 0, NULL, 0}, {0}};
 static const struct argp argp = {
     options,
     parse,
-    "list\nadd [ID] --audio FILE|URL\nshow ID\nrm ID\nexport ID -o FILE\nimport FILE",
+    "list\nadd [ID] --audio FILE|URL|OBJECT\nshow ID\nrm ID\nexport ID -o FILE\nimport FILE",
     "Keep the voices that models clone: recordings with their transcripts, below paths.voices. A "
     "job "
     "names one by its id as its \"voice\".\v"

@@ -309,27 +309,6 @@ int given_check_text(enum field field, const char *text, size_t len, int64_t siz
 
 /* --- Objects in the storage ------------------------------------------------------------------- */
 
-/* The key of "s3://BUCKET/KEY" without storage.prefix, or of a bare key; NULL: it is not ours.
- * Borrowed. */
-static const char *object_key(const char *text, const struct manifest_storage *storage)
-{
-    static const char scheme[] = "s3://";
-    if (strncmp(text, scheme, strlen(scheme)) != 0)
-        return text;
-    const char *bucket = text + strlen(scheme), *key = strchr(bucket, '/');
-    size_t len = key ? (size_t)(key - bucket) : 0;
-    const char *ours = storage->bucket ? storage->bucket : "storage";
-    if (!key || len != strlen(ours) || strncmp(bucket, ours, len) != 0)
-        return NULL;
-    key++;
-    size_t prefix_len = storage->prefix ? strlen(storage->prefix) : 0;
-    if (prefix_len && storage->prefix[prefix_len - 1] == '/')
-        prefix_len--;
-    if (prefix_len && strncmp(key, storage->prefix, prefix_len) == 0 && key[prefix_len] == '/')
-        key += prefix_len + 1;
-    return key;
-}
-
 int given_object(const struct given *given, enum field field, const char *text, char **url,
                  struct err *err)
 {
@@ -345,7 +324,7 @@ int given_object(const struct given *given, enum field field, const char *text, 
         return err_set(err, ERR_UNSUPPORTED, name,
                        "unsupported: there is no storage to read objects from (the manifest's "
                        "`storage`)");
-    const char *key = object_key(text, storage);
+    const char *key = is_url ? storage_key_of(storage, text) : text;
     if (!key)
         return err_set(err, ERR_INVALID, name,
                        "expected an object of the host's own bucket, s3://%s/KEY",

@@ -115,3 +115,20 @@ const char *storage_content_type(const char *name)
             return types[i].type;
     return "application/octet-stream";
 }
+
+const char *storage_key_of(const struct manifest_storage *manifest, const char *url)
+{
+    static const char scheme[] = "s3://";
+    const char *ours = manifest->bucket ? manifest->bucket : "storage";
+    const char *bucket = url + strlen(scheme), *key = strchr(bucket, '/');
+    size_t len = key ? (size_t)(key - bucket) : 0;
+    if (!key || len != strlen(ours) || strncmp(bucket, ours, len) != 0)
+        return NULL;
+    key++;
+    size_t prefix_len = manifest->prefix ? strlen(manifest->prefix) : 0;
+    if (prefix_len && manifest->prefix[prefix_len - 1] == '/')
+        prefix_len--;
+    if (prefix_len && strncmp(key, manifest->prefix, prefix_len) == 0 && key[prefix_len] == '/')
+        key += prefix_len + 1;
+    return key;
+}

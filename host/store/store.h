@@ -197,6 +197,10 @@ int storage_sweep(const struct storage_sweep *sweep, struct tree_swept *swept, s
 
 /* --- Kinds ------------------------------------------------------------------------------------ */
 
+/* The key of "s3://BUCKET/KEY", where BUCKET is the one of the manifest ("storage" for a directory)
+ * and KEY may begin with its prefix; a part of `url`. NULL: it is another bucket's. */
+const char *storage_key_of(const struct manifest_storage *manifest, const char *url);
+
 /* By the ending of a name or the ending alone: "a/b.srt", "srt"; "application/octet-stream" for
  * others. */
 const char *storage_content_type(const char *name);

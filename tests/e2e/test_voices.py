@@ -20,6 +20,7 @@ import time
 import unittest
 
 from common import SANITIZE, VOXHOST, Case, environment, run
+from s3_server import Object, S3Server
 
 FFMPEG = shutil.which("ffmpeg")
 
@@ -145,6 +146,22 @@ class Verbs(VoiceCase):
             self.assertEqual(self.sha(voice=id), before)
         self.assertEqual(self.profiles_made(), 1, "the profile travels with the voice")
         self.assertEqual(sorted(p.name for p in self.library.iterdir()), [".voxhost.lock", "anna", "bob", "copy"])
+
+    def test_recording_in_the_storage(self):
+        with S3Server() as server:
+            body = self.low.read_bytes()
+            server.objects["in/low.wav"] = Object(body, "audio/wav", {}, hashlib.md5(body).hexdigest(), 1.7e9)
+            keys = {"endpoint": server.endpoint, "bucket": server.bucket, "access_key": server.access_key,
+                    "secret_key": server.secret_key, "prefix": "in"}
+            sets = [word for key, value in keys.items() for word in ("--set", f"storage.{key}={value}")]
+            url = f"s3://{server.bucket}/in/low.wav"
+            self.add("anna", url, *sets)
+            self.assertEqual(len(list((self.library / "anna").glob("reference-*.wav"))), 1)
+            for audio, reason in (("s3://other/low.wav", "the manifest's own bucket"), (url + "x", "no such object"),
+                                  (f"s3://{server.bucket}", "the manifest's own bucket")):
+                self.assertIn(reason, self.fails("add", "bob", "--audio", audio, *sets))
+        self.assertIn("there is no storage", self.fails("add", "bob", "--audio", url))
+        self.assertEqual(sorted(p.name for p in self.library.iterdir()), [".voxhost.lock", "anna"])
 
     def test_plain_folder_is_read(self):
         self.write("voices/carl.wav", wav(300))
