@@ -259,7 +259,7 @@ class Disk(PullCase):
 
     def test_no_room_while_writing_is_an_error_that_names_the_file(self):
         self.hub.add(REPO, {"a.bin": noise(3 << 20)})
-        done = subprocess.run(["bash", "-c", f'ulimit -f 1024; trap "" XFSZ; exec "$@"', "-", VOXHOST, "pull", REPO,
+        done = subprocess.run(["bash", "-c", 'ulimit -f 1024; trap "" XFSZ; exec "$@"', "-", VOXHOST, "pull", REPO,
                                "--endpoint", self.hub.endpoint, "--dir", str(self.into)], env=environment(),
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
         self.assert_failed(done, "a.bin.part", "File too large")

@@ -82,9 +82,9 @@ def check_outside(path, text):
 
 def check_file(path):
     text = (ROOT / path).read_text(encoding="utf-8")
+    if text.count("\n") > LINES_MAX:
+        yield 1, f"has over {LINES_MAX} lines"
     if path.suffix in SUFFIXES:
-        if text.count("\n") > LINES_MAX:
-            yield 1, f"has over {LINES_MAX} lines"
         if not text.startswith("/*"):
             yield 1, "does not begin with a comment that says what it does"
         for number, line in enumerate(without_comments(text).splitlines(), 1):
@@ -103,7 +103,7 @@ def check_file(path):
 
 def main():
     breaches = 0
-    files = tracked("*.c", "*.h", "*.cpp")
+    files = tracked("*.c", "*.h", "*.cpp", "*.py")
     for path in files:
         for number, what in check_file(path):
             print(f"{path}:{number}: {what}")
