@@ -215,7 +215,7 @@ class BadInput(VoiceCase):
             path.unlink()
         self.assertIn("cannot be read", self.fails("add", "x", "--audio", self.dir / "missing.wav"))
         self.assertIn("not a regular file", self.fails("add", "x", "--audio", self.dir))
-        self.assertIn("object keys", self.fails("add", "x", "--audio", "s3://bucket/voices/x.wav"))
+        self.assertIn("there is no storage", self.fails("add", "x", "--audio", "s3://bucket/voices/x.wav"))
         self.assertFalse(self.library.exists(), "nothing half-written")
 
     def test_urls_that_lead_to_no_voice(self):
