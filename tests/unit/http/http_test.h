@@ -275,8 +275,8 @@ static inline void *accept_connections(void *arg)
         struct test_connection *connection = mem_alloc(sizeof(*connection));
         *connection = (struct test_connection){server, fd};
         server->fds[i] = fd;
+        atomic_store(&server->connections, i + 1); /* before anything is answered on it */
         sync_thread_start(&server->threads[i], serve_connection, connection);
-        atomic_store(&server->connections, i + 1);
     }
     return NULL;
 }
