@@ -200,40 +200,28 @@ ssize_t storage_put_read(const struct storage_put *put, void *buf, size_t len, u
     return (ssize_t)len;
 }
 
-/* `len` bytes of it from `offset` on: where they are, or read into `buf` (S3_BUFFER_SIZE); NULL with
- * `err`. */
-static const char *get_bytes(const struct storage_put *put, uint64_t offset, size_t len, char *buf,
-                             struct err *err)
-{
-    if (put->data)
-        return (const char *)put->data + offset;
-    for (size_t done = 0; done < len;) {
-        ssize_t got = pread(put->fd, buf + done, len - done, (off_t)(offset + done));
-        if (got < 0)
-            err_set(err, ERR_STORAGE, NULL, "the file cannot be read: %s", strerror(errno));
-        else if (got == 0)
-            err_set(err, ERR_STORAGE, NULL, "the file changed while it was uploaded");
-        if (got <= 0)
-            return NULL;
-        done += (size_t)got;
-    }
-    return buf;
-}
-
 int storage_put_digest(const struct storage_put *put, uint64_t offset, uint64_t len,
                        char out[DIGEST_HEX_SIZE], struct err *err)
 {
     uint8_t bytes[DIGEST_SIZE];
+    if (put->data || len == 0) {
+        digest_of(len == 0 ? "" : (const char *)put->data + offset, (size_t)len, out);
+        return 0;
+    }
     struct digest *digest = digest_create();
-    char *buf = put->data ? NULL : mem_alloc(S3_BUFFER_SIZE);
+    char *buf = mem_alloc(S3_BUFFER_SIZE);
     int result = 0;
-    for (uint64_t at = 0; at < len && result == 0; at += S3_BUFFER_SIZE) {
-        size_t step = len - at < S3_BUFFER_SIZE ? (size_t)(len - at) : S3_BUFFER_SIZE;
-        const char *data = get_bytes(put, offset + at, step, buf, err);
-        if (data)
-            digest_update(digest, data, step);
+    for (uint64_t at = 0; at < len && result == 0;) {
+        size_t want = len - at < S3_BUFFER_SIZE ? (size_t)(len - at) : S3_BUFFER_SIZE;
+        ssize_t got = pread(put->fd, buf, want, (off_t)(offset + at));
+        if (got < 0)
+            result =
+                err_set(err, ERR_STORAGE, NULL, "the file cannot be read: %s", strerror(errno));
+        else if (got == 0)
+            result = err_set(err, ERR_STORAGE, NULL, "the file changed while it was uploaded");
         else
-            result = err->code;
+            digest_update(digest, buf, (size_t)got);
+        at += got > 0 ? (uint64_t)got : 0;
     }
     digest_final(digest, bytes);
     digest_hex(bytes, out);

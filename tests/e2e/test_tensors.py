@@ -9,37 +9,12 @@ import subprocess
 import unittest
 
 from common import BUILD, VOXHOST, Case, environment, run
+from teller import SOURCE, plugin_that_says
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
 HAS_TORCH = (BUILD / "plugins/f5tts.so").exists()
 TENSORS = "libvoxtensor.so.1"
 
-PLUGIN = r"""
-#include "vox/helpers.h"
-const char *vt_about(void);
-
-static int32_t init(const struct vox_host *h, const struct vox_load *l, struct vox_model **m, struct vox_error *e)
-{
-    (void)h; (void)l; (void)m;
-    return vox_fail(e, VOX_EMODEL, "%s", vt_about());
-}
-static void fini(struct vox_model *m) { (void)m; }
-static int32_t open_(struct vox_model *m, struct vox_session **s, struct vox_error *e)
-{
-    (void)m; (void)s; (void)e;
-    return VOX_EMODEL;
-}
-static void close_(struct vox_session *s) { (void)s; }
-static int32_t speak(struct vox_session *s, const struct vox_job *j, struct vox_error *e)
-{
-    (void)s; (void)j; (void)e;
-    return VOX_EMODEL;
-}
-const struct vox_entry vox_entry = {
-    VOX_ENTRY_HEAD, .id = "needy", .version = "1", .capabilities = VOX_CAP_TENSORS,
-    .init = init, .fini = fini, .open = open_, .close = close_, .speak = speak,
-};
-"""
+PLUGIN = plugin_that_says("needy", '"%s", vt_about()', "const char *vt_about(void);", "VOX_CAP_TENSORS")
 
 
 class Tensors(Case):

@@ -1,20 +1,9 @@
 /* Any bytes as a hub's list of a repository: what passes can be fetched and stays below its
  * directory. */
+#include "fuzz.h"
 #include "hub/hub.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken: %s\n", what);
-    abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,20 +1,10 @@
 /* Any bytes as the record of a callback, which lies in a directory or bucket that others may write to: refused with a
  * reason, or something that can be written and read again. */
 #include "callback/callback_private.h"
+#include "fuzz.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken: %s\n", what);
-    abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

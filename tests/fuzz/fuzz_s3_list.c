@@ -1,20 +1,10 @@
 /* Any bytes as a page of a bucket's list: whatever it holds, only keys that could be ours come out, and a page that says that
  * there are more says how to get them. */
+#include "fuzz.h"
 #include "store/store_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken: %s\n", what);
-    abort();
-}
 
 static int look(const struct storage_object *object, void *arg)
 {

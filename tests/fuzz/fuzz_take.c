@@ -1,20 +1,9 @@
 /* Any bytes as the answer to a take: whatever it holds, each job has an id that can be answered or a reason why not, and
  * what is read of it is strict JSON. */
 #include "front/worker/queue_private.h"
+#include "fuzz.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken: %s\n", what);
-    abort();
-}
 
 static void look(const struct taken *taken, void *arg)
 {

@@ -1,20 +1,10 @@
 /* Any bytes as a portable voice file, as voice.json, as a packed profile and as a recording in
  * base64: refused with a reason, or something that can be written and read again. */
+#include "fuzz.h"
 #include "voice/voice_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken: %s\n", what);
-    abort();
-}
 
 static void check_entry(const struct voice_entry *entry)
 {

@@ -1,24 +1,13 @@
 /* Any bytes into yaml_parse: refused with a problem, or a tree within its limits that is a JSON value. */
 #include "base/json.h"
 #include "base/yaml.h"
+#include "fuzz.h"
 
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NODES_MAX 2000
 #define DEPTH_MAX 20
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool holds, const char *what)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken: %s\n", what);
-    abort();
-}
 
 static const char *lookup(const char *name, void *arg)
 {
