@@ -298,25 +298,27 @@ class Ways(Case):
         self.assertLess(len(self.results()), 40)
         self.assert_no_leftovers()
 
-    def elapsed(self, manifest, jobs, *args):
-        done = self.batch(manifest, jobs, "--json", *args)
-        self.assert_exit(done, 0)
-        return json.loads(done.stdout)["elapsed_s"]
+    def order(self, manifest, jobs, *args):
+        """The names of jobs in the order in which they ended; those called "long..." take 1.5 s, the others no time."""
+        jobs = [{"id": name, "text": "x", "model_type": model, "options": {"sleep_ms": 1500 if "long" in name else 0}}
+                for name, model in jobs]
+        self.assert_exit(self.batch(manifest, self.jobs(*jobs), *args), 0)
+        return [result["id"] for result in self.results()]
 
     def test_concurrency_is_how_many_run_at_a_time(self):
         manifest = self.manifest({"model_type": "tone", "sessions": 8})
-        jobs = self.jobs(*({"text": "x", "options": {"sleep_ms": 250}} for _ in range(6)))
-        self.assertGreaterEqual(self.elapsed(manifest, jobs, "--concurrency", 1), 1.5)
-        three = self.elapsed(manifest, jobs, "--concurrency", 3)
-        self.assertTrue(0.5 <= three < 1.4, three)
-        self.assertLess(self.elapsed(manifest, jobs), 1.2)
+        for concurrency, args in ((1, ["--concurrency", 1]), (3, ["--concurrency", 3]), (8, [])):
+            with self.subTest(concurrency=concurrency):
+                for long, first in ((concurrency - 1, "short"), (concurrency, "long")):
+                    jobs = [*((f"long-{i}", "tone") for i in range(long)), ("short", "tone")]
+                    self.assertIn(first, self.order(manifest, jobs, *args)[0])
 
     def test_sessions_limit_a_model_and_concurrency_all_models(self):
         models = [{"model_type": "a"}, {"model_type": "b"}]
-        jobs = self.jobs(*({"text": "x", "model_type": "ab"[i % 2], "options": {"sleep_ms": 250}} for i in range(4)))
-        both = self.elapsed(self.manifest(*models), jobs)
-        self.assertTrue(0.5 <= both < 0.95, both)
-        self.assertGreaterEqual(self.elapsed(self.manifest(*models, host={"concurrency": 1}), jobs), 1.0)
+        same, other = [("long", "a"), ("short", "a")], [("long", "a"), ("short", "b")]
+        self.assertEqual(self.order(self.manifest(*models), same), ["long", "short"])
+        self.assertEqual(self.order(self.manifest(*models), other), ["short", "long"])
+        self.assertEqual(self.order(self.manifest(*models, host={"concurrency": 1}), other), ["long", "short"])
 
     def test_a_slow_model_does_not_hold_up_another(self):
         models = [{"model_type": "slow"}, {"model_type": "fast"}]

@@ -61,7 +61,7 @@ class FaultCase(Case):
 class Signals(FaultCase):
     def check_stop(self, number, code):
         manifest = self.manifest({"model_type": "tone", "sessions": 2})
-        jobs = self.jobs(*({"id": f"j{i}", "text": "x", "options": {"sleep_ms": 300}} for i in range(20)))
+        jobs = self.jobs(*({"id": f"j{i}", "text": "x", "options": {"sleep_ms": 800}} for i in range(20)))
         process = self.start(manifest, jobs)
         self.wait_for(lambda: self.lines() >= 2 and self.running_jobs() == 2, "two jobs in flight after two others")
         process.send_signal(number)
