@@ -332,9 +332,9 @@ class Room(DiskCase):
         self.assertFalse(disks["cache"]["low"])
         self.assertLess(disks["storage"]["free_mb"], self.limit_mb)
         self.assertLessEqual(disks["storage"]["free_mb"], disks["storage"]["total_mb"])
-        line, = self.worker.events(level="warn", component="disk")
+        line, = self.worker.wait_logs(1, level="warn", component="disk")
         self.assertEqual((line["dir"], line["uses"]), (str(self.tight / "st"), "storage"))
-        line, = self.worker.events(level="info", component="disk")
+        line, = self.worker.wait_logs(1, level="info", component="disk")
         self.assertIn("cache", line["uses"])
 
     def test_a_queue_worker_refuses_too(self):
@@ -394,7 +394,7 @@ class Mounts(DiskCase):
         (self.dir / "loop").symlink_to("loop")
         self.serve(paths={"voices": str(self.dir / "loop/voices")})
         self.assertEqual(self.answer()["status"], "ok")
-        line, = self.worker.events(level="warn", event="free space is unknown")
+        line, = self.worker.wait_logs(1, level="warn", event="free space is unknown")
         self.assertIn("symbolic links", line["reason"])
         broken, = [disk for disk in self.get("/health")["disks"] if "error" in disk]
         self.assertEqual(broken["uses"], ["voices"])

@@ -211,7 +211,8 @@ class Setup(WorkerCase):
                     self.assertEqual(done.state, "COMPLETED")
                 no_pings = missing in ("RUNPOD_AI_API_KEY", "RUNPOD_POD_ID", "RUNPOD_WEBHOOK_PING")
                 self.assertEqual(bool(plane.pings), not no_pings)
-                self.assertEqual(len(worker.events(component="worker", level="warn")), 1 if no_pings else 0)
+                expected = 1 if no_pings else 0
+                self.assertEqual(len(worker.wait_logs(expected, component="worker", level="warn")), expected)
                 worker.stop()
                 if missing == "RUNPOD_AI_API_KEY":
                     plane.violations.clear()

@@ -135,7 +135,7 @@ class Heartbeat(LifeCase):
         took = time.monotonic() - begin
         self.assertGreater(took, (len(wrong) - 1) * 0.5 - 1)  # "500" is milliseconds
         self.assertLess(took, NOT_AT_ONCE_S)  # the stalled ones would take 20 s
-        self.assertGreaterEqual(len(worker.events(event="pings fail")), 1)
+        worker.wait_log(event="pings fail")
         self.assertLessEqual(len(worker.events(component="ping")), len(wrong))  # changes are logged, not failures
         self.assert_runs_a_job(plane)
 
@@ -237,7 +237,7 @@ class Stop(LifeCase):
         self.assertEqual(plane.wait(third, TIMEOUT_S).state, "COMPLETED")
         self.assertEqual(self.posts_about(plane, first) + self.posts_about(plane, waiting), [])
         self.assertEqual(worker.events(event="job finished", job=waiting), [])
-        self.assertEqual(len(worker.events(event="a job to stop has no text for an id")), 4)
+        self.assertEqual(len(worker.wait_logs(4, event="a job to stop has no text for an id")), 4)
         self.assert_runs_a_job(plane)
 
     def test_case_42_channel_that_is_not_there(self):
@@ -248,7 +248,7 @@ class Stop(LifeCase):
         polls = plane.on("stop")
         self.assertLessEqual(len(polls), 5)  # after pauses of at least 0.5, 1, 2 and 4 s
         self.assertGreaterEqual(len(polls), 2)
-        self.assertEqual(len(worker.events(component="stop")), 1)
+        self.assertEqual(len(worker.wait_logs(1, component="stop")), 1)
         plane.fault("stop", None)
         self.assert_runs_a_job(plane)
 

@@ -146,6 +146,7 @@ class Parity(Case):
         def scenario(kind):
             with self.worker(kind) as (plane, _):
                 seen = self.seen(plane.on("take")[0])
+                seen.update(self.seen(plane.wait_for(lambda: plane.on("ping"), TIMEOUT_S, "a ping without a job")[0]))
                 job = self.finish(plane, kind, "good")
                 seen.update(self.seen(plane.on("done")[0]))
                 seen["members"], seen["state"] = list(job.final), job.state
@@ -154,7 +155,6 @@ class Parity(Case):
                 for route in ("take", "stop"):
                     seen[route + ".X-Request-ID after a job"] = plane.on(route)[-1].header("X-Request-ID") is not None
                 seen.update(self.seen(plane.on("stop")[0]))
-                seen.update(self.seen(plane.on("ping")[0]))
                 seen["posts"] = plane.counts["done"]
                 return seen
 

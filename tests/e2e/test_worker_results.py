@@ -140,7 +140,7 @@ class Results(WorkerCase):
             self.wait_settled(plane, job.id)
             self.assertEqual(len(self.finals(plane, job.id)), 3)
             for event in ("job finished", "result delivered", "a result is tried again"):
-                self.assertEqual(len(worker.events(event=event, job=job.id)), 1, event)
+                self.assertEqual(len(worker.wait_logs(1, event=event, job=job.id)), 1, event)
 
     def test_case_23_lost_answers_are_retried(self):
         faults = {
@@ -218,7 +218,7 @@ class Results(WorkerCase):
                 report = self.report(job)
                 self.assertIn(str(status), report["error_message"])
                 self.assertEqual(report["error_type"], "PayloadTooLarge")
-                self.assertEqual(worker.events(event="a result was refused", job=job.id)[0]["bytes"], len(first.body))
+                self.assertEqual(worker.wait_log(event="a result was refused", job=job.id)["bytes"], len(first.body))
         plane.script("done", [Answer(400), Answer(400)])  # the short body too: that is the end of it
         job_id = plane.submit(tone())
         self.wait_finals(plane, job_id, 2)

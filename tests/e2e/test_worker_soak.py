@@ -44,7 +44,7 @@ class Logs(WorkerCase):
             plane.wait(job_id, TIMEOUT_S)
         plane.submit_many([b'[{"id": "\xff' + b"z" * 50_000 + b'"}]', {"id": "n" * 100_000, "input": {}}])
         plane.wait(plane.submit(tone()), TIMEOUT_S)
-        self.assertEqual(len(worker.events(event="a job without a usable id is skipped")), 2)
+        self.assertEqual(len(worker.wait_logs(2, event="a job without a usable id is skipped")), 2)
         plane.outage("refuse")
         worker.wait_log(component="take", event="no job could be asked for")
         plane.recover()

@@ -115,7 +115,7 @@ class Streams(WorkerCase):
         self.assertEqual(bodies[1:4], [bodies[1]] * 3)
         self.assertEqual(bodies[5:8], [bodies[5]] * 3)
         self.assert_one_after_another(plane, job)
-        self.assertEqual(len(worker.events(event="a chunk of a stream is lost", job=job.id)), 1)
+        self.assertEqual(len(worker.wait_logs(1, event="a chunk of a stream is lost", job=job.id)), 1)
 
     def test_case_33_error_in_mid_stream(self):
         plane = self.start_plane()
@@ -160,7 +160,7 @@ class Streams(WorkerCase):
         self.assertEqual(plane.on("stream"), [])
         output = job.final["output"]  # it is complete without them, since it repeats all chunks
         self.assertEqual(len(audio_of([{"output": chunk} for chunk in output])), 2 * 48000)
-        self.assertEqual(len([entry for entry in worker.events(level="warn") if "STREAM" in entry["event"]]), 1)
+        self.assertEqual(len([entry for entry in worker.wait_logs(1, level="warn") if "STREAM" in entry["event"]]), 1)
 
 
 class Progress(WorkerCase):

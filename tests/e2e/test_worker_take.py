@@ -247,7 +247,7 @@ class Take(WorkerCase):
             report = json.loads(job.final["error"])
             self.assertEqual((report["error_code"], report["error_field"]), ("invalid_request", "input"))
         self.assertEqual(sorted(request.job_id for request in plane.on("done")), ["good", "no-input", "null-input"])
-        self.assertEqual(len(worker.events(event="a job without a usable id is skipped")), 2)
+        self.assertEqual(len(worker.wait_logs(2, event="a job without a usable id is skipped")), 2)
 
     def test_case_15_bad_elements_of_a_batch(self):
         plane = self.start_plane()
@@ -259,7 +259,7 @@ class Take(WorkerCase):
                               ("not-utf8", "FAILED")):
             self.assertEqual(plane.wait(job_id, TIMEOUT_S).state, state, job_id)
         self.assertEqual(len(plane.on("take_batch")[0].jobs), 4)
-        self.assertGreaterEqual(len(worker.events(event="a job without a usable id is skipped")), 6)
+        worker.wait_logs(6, event="a job without a usable id is skipped")
 
     def test_case_16_the_same_id_twice_runs_once(self):
         plane = self.start_plane()
@@ -284,10 +284,10 @@ class Take(WorkerCase):
         other.submit(body)  # handed out once more, by the plane itself
         second = self.start_worker(other, concurrency=4)
         self.assertEqual(other.wait("same", TIMEOUT_S).state, "COMPLETED")
-        self.assertEqual(len(second.events(event="a job that is held already came again", job="same")), 2)
+        self.assertEqual(len(second.wait_logs(2, event="a job that is held already came again", job="same")), 2)
         self.finish(plane, tone())
-        for lines, count in ((worker.events(event="job finished", job=answer), 1), (worker.events(job=job_id), 4),
-                             (second.events(event="job finished", job="same"), 1)):
+        for lines, count in ((worker.wait_logs(1, event="job finished", job=answer), 1), (worker.wait_logs(4, job=job_id), 4),
+                             (second.wait_logs(1, event="job finished", job="same"), 1)):
             self.assertEqual(len(lines), count, lines)
         self.assertEqual([request for request in plane.on("done") if request.final and request.job_id == job_id], [])
 

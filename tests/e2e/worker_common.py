@@ -83,16 +83,21 @@ class Worker:
                 found.append(entry)
         return found
 
-    def wait_log(self, timeout=TIMEOUT_S, **members):
-        """The first line of the log that has these members; waits for it."""
+    def wait_logs(self, count, timeout=TIMEOUT_S, **members):
+        """The log's lines that have these members, once there are `count`: the log may be read later than the plane sees
+        what it tells of."""
         deadline = time.monotonic() + timeout
         while True:
             found = self.events(**members)
-            if found:
-                return found[0]
+            if len(found) >= count:
+                return found
             with self.changed:
                 if self.ended or not self.changed.wait(max(0, deadline - time.monotonic())):
-                    raise AssertionError(f"no log line with {members}")
+                    raise AssertionError(f"{len(found)} log lines with {members}, expected {count}")
+
+    def wait_log(self, timeout=TIMEOUT_S, **members):
+        """The first of them; waits for it."""
+        return self.wait_logs(1, timeout, **members)[0]
 
     def signal(self, number):
         self.process.send_signal(number)
