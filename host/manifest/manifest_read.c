@@ -94,7 +94,7 @@ static void value_wrong(struct reader *r, const char *label, const struct key_sp
 static bool choice_store(const struct key_spec *spec, const char *text, int64_t *slot)
 {
     for (size_t i = 0; spec->choices[i]; i++) {
-        if (strcmp(spec->choices[i], text) == 0) {
+        if (text_equal_nocase(spec->choices[i], text)) {
             *slot = (int64_t)spec->min + (int64_t)i;
             return true;
         }

@@ -53,7 +53,8 @@ static const struct key_spec paths_keys[] = {
 #define AT(member) .offset = offsetof(struct manifest_host, member)
 static const struct key_spec host_keys[] = {
     {"log_level", KEY_CHOICE, AT(log_level), .min = LOG_DEBUG, .choices = log_levels,
-     .fallback = "info", .env = "VOXHOST_LOG_LEVEL", .help = "Lines below it are not written."},
+     .fallback = "info", .env = "VOXHOST_LOG_LEVEL RUNPOD_LOG_LEVEL RUNPOD_DEBUG_LEVEL",
+     .help = "Lines below it are not written."},
     {"log_format", KEY_CHOICE, AT(log_format), .min = LOG_FORMAT_AUTO, .choices = log_formats,
      .fallback = "auto", .env = "VOXHOST_LOG_FORMAT",
      .help = "`auto`: text on a terminal, else JSON lines."},

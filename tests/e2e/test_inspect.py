@@ -112,6 +112,9 @@ class Config(Case):
         self.assertEqual(self.value(silent), ("info", "default"))
         self.assertEqual(self.value(silent, **level), ("error", "environment"))
         self.assertEqual(self.value(says, **level), ("warn", "manifest"))
+        self.assertEqual(self.value(silent, RUNPOD_LOG_LEVEL="ERROR", RUNPOD_DEBUG_LEVEL="DEBUG"), ("error", "environment"))
+        self.assertEqual(self.value(silent, RUNPOD_DEBUG_LEVEL="Warn"), ("warn", "environment"))
+        self.assertEqual(self.value(says, RUNPOD_LOG_LEVEL="ERROR"), ("warn", "manifest"))
         override = ("--set", "host.log_level=debug")
         self.assertEqual(self.value(says, *override, **level), ("debug", "command_line"))
 
