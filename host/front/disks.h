@@ -34,8 +34,8 @@ struct disk_list {
 };
 
 /* Looks at each once, whatever is on it: caches, voices, storage, dead letters, copied models, and
- * `out`, the folder of results (NULL: none). Asks the disks: on one that does not answer it waits.
- * Ends with disks_finish. */
+ * `out`, the folder of results (NULL: none). Asks the disks: on one that does not answer, a mount
+ * whose server is gone, it waits. Ends with disks_finish. */
 void disks_look(const struct manifest *manifest, const char *out, struct disk_list *disks);
 void disks_finish(struct disk_list *disks);
 
@@ -43,8 +43,20 @@ void disks_finish(struct disk_list *disks);
 void disk_write_uses(const struct disk *disk, const char *between, struct str *out);
 /* A line of the log for each: what is low, as a warning. */
 void disks_log(const struct disk_list *disks, const struct log *log, enum log_level level);
-/* Appends a JSON array: [{"dir", "uses": ["cache", "voices"], "free_mb", "total_mb", "low"}], with "error" in
- * place of the numbers of one that cannot be asked. */
-void disks_write(const struct disk_list *disks, struct str *out);
+
+/* --- For those who must not wait --------------------------------------------------------------- */
+
+#define DISKS_PATIENCE_MS 200
+
+/* Of what a manifest names, which may be gone before the watch. Thread: any. */
+struct disk_watch *disk_watch_create(const struct manifest *manifest);
+/* Leaves a thread that a disk holds up, and what that uses; takes NULL. */
+void disk_watch_destroy(struct disk_watch *watch);
+/* Both look in a thread of their own. When that takes longer than DISKS_PATIENCE_MS, they tell what
+ * was seen last, and that the folder which is waited for does not answer. */
+void disk_watch_log(struct disk_watch *watch, const struct log *log, enum log_level level);
+/* Appends a JSON array: [{"dir", "uses": ["cache", "voices"], "free_mb", "total_mb", "low"}], with
+ * "error" in place of the numbers of one that cannot be asked. */
+void disk_watch_write(struct disk_watch *watch, struct str *out);
 
 #endif

@@ -520,6 +520,16 @@ static int check_room(const struct attempt *attempt, struct err *err)
                          runner->log, err);
 }
 
+/* False: it was answered for meanwhile; later nobody answers for it any more. */
+static bool close_attempt(struct attempt *attempt)
+{
+    pthread_mutex_lock(&attempt->lock);
+    attempt->closed = true;
+    bool detached = attempt->detached;
+    pthread_mutex_unlock(&attempt->lock);
+    return !detached;
+}
+
 /* --- Public ----------------------------------------------------------------------------------- */
 
 bool attempt_run(struct attempt *attempt, struct result *result, enum session_fate *fate)
@@ -530,6 +540,8 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
     if (!attempt->job->model) {
         if (operation_run(attempt, result) == ERR_CANCELLED)
             stopped(attempt, err);
+        if (!close_attempt(attempt))
+            return false;
         take_texts(attempt, result);
         return true;
     }
@@ -550,11 +562,7 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
     pthread_mutex_unlock(&attempt->lock);
     if (go_on && code == 0)
         code = speak(attempt, fate, err);
-    pthread_mutex_lock(&attempt->lock);
-    attempt->closed = true;
-    bool detached = attempt->detached;
-    pthread_mutex_unlock(&attempt->lock);
-    if (detached)
+    if (!close_attempt(attempt))
         return false;
     result->ms.voice = (double)attempt->voice_ns / CLOCK_MS;
     result->ms.synth =
@@ -580,8 +588,8 @@ int attempt_stopped(const struct attempt *attempt, struct err *err)
 
 bool attempt_detach(struct attempt *attempt, struct result *result)
 {
-    if (!attempt->job->model) /* it is in our own code, which looks at `stop` */
-        return false;
+    const struct model *model = attempt->job->model;
+    struct err *err = &result->err;
     if (pthread_mutex_trylock(&attempt->lock) != 0)
         return false;
     bool detached = !attempt->closed;
@@ -589,11 +597,15 @@ bool attempt_detach(struct attempt *attempt, struct result *result)
         attempt->detached = true;
         sink_destroy(attempt->sink);
         attempt->sink = NULL;
-        stopped(attempt, &result->err);
-        snprintf(result->err.message + strlen(result->err.message),
-                 sizeof(result->err.message) - strlen(result->err.message),
-                 ", and plugin \"%s\" did not stop when asked: its session is given up",
-                 model_entry(attempt->job->model)->id);
+        stopped(attempt, err);
+        size_t len = strlen(err->message);
+        if (model)
+            snprintf(err->message + len, sizeof(err->message) - len,
+                     ", and plugin \"%s\" did not stop when asked: its session is given up",
+                     model_entry(model)->id);
+        else
+            snprintf(err->message + len, sizeof(err->message) - len,
+                     ", and did not stop when asked: maybe a disk does not answer");
     }
     pthread_mutex_unlock(&attempt->lock);
     return detached;

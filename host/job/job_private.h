@@ -36,8 +36,8 @@ void recent_job_finish(struct recent_job *job);
 
 enum stop_reason { STOP_NONE, STOP_CANCELLED, STOP_TIMEOUT };
 
-/* One run of one job. A plugin that never comes back keeps it: `detached` then says that the host
- * has answered for it and takes nothing more. */
+/* One run of one job. A plugin or a disk that never comes back keeps it: `detached` then says that
+ * the host has answered for it and takes nothing more. */
 struct attempt {
     struct job_scratch scratch; /* first, since abi.self points here */
     struct vox_job abi;
@@ -82,8 +82,7 @@ struct attempt *attempt_create(const struct job *job, const struct runner_option
  * queue's times. `fate` is what to do with the session. False when the attempt was detached
  * meanwhile: then `result` is empty. */
 bool attempt_run(struct attempt *attempt, struct result *result, enum session_fate *fate);
-/* Answers for an attempt whose plugin does not come back; false when it just did, or is inside a
- * write. */
+/* Answers for an attempt that does not come back; false when it just did, or is inside a write. */
 bool attempt_detach(struct attempt *attempt, struct result *result);
 /* What every result of the job has, whatever happens. */
 struct result *attempt_result(const struct job *job);

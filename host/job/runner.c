@@ -1,7 +1,9 @@
 /* The queue, the workers and the watchdog. A worker takes the first job whose model has a session
  * free, so a slow model holds up nobody else. The watchdog ends jobs that are over their time, and
- * answers for those whose plugin does not come back: their thread and session are given up, a new
- * worker takes their place.
+ * answers for those that do not come back, from a plugin or a disk: their thread and session are
+ * given up, a new worker takes their place. One more worker, the teller, answers what only needs a
+ * look at what we know: it waits for no model and no other job, so that a host at work can be asked,
+ * and nobody who submits waits for a disk.
  *
  * Locks: the runner's first, then a model's or an attempt's. `done` is called with none held.
  */
@@ -27,7 +29,7 @@ struct worker {
     struct attempt *attempt; /* of that, once the watchdog may look at it */
     bool cancel_asked;       /* before there was an attempt */
     int64_t asked_at;        /* when its attempt was asked to stop; 0: was not */
-    bool lost;               /* its plugin did not come back; somebody else took its place */
+    bool lost;               /* it did not come back; somebody else took its place */
     bool answered;           /* likewise, and its job was answered for it */
 };
 
@@ -36,7 +38,6 @@ struct runner {
     struct voice_cache *voices;
     struct recent *recent;
     pthread_t watchdog;
-    pthread_t teller; /* answers what job_op_is_quick; while has_teller */
     pthread_mutex_t lock;
     pthread_cond_t work;  /* workers: something may have become runnable */
     pthread_cond_t room;  /* submitters: the queue is shorter */
@@ -47,17 +48,19 @@ struct runner {
     struct queued *head, **tail;
     size_t queued_count;
     size_t pending;                     /* submitted and not answered */
-    struct queued *asked, **asked_tail; /* for the teller */
+    struct queued *asked, **asked_tail; /* for the teller: what job_op_is_quick */
     size_t asked_count;
-    bool has_teller;
-    struct worker *workers;
-    uint32_t worker_count, idle_count, lost_count; /* workers: those that are not lost */
-    uint32_t thread_count; /* of workers, lost ones too, that have not ended */
+    struct worker *workers; /* and tellers */
+    struct worker *teller;  /* NULL: nobody has asked yet */
+    uint32_t worker_count, idle_count; /* without the teller and those that are lost */
+    uint32_t lost_count;
+    uint32_t thread_count; /* of all of them, lost ones too, that have not ended */
     bool ending;
     bool cancelled; /* what runs and what is about to */
 };
 
 static void *work(void *arg);
+static void *tell(void *arg);
 
 /* --- Answers ---------------------------------------------------------------------------------- */
 
@@ -169,7 +172,7 @@ static void register_attempt(struct worker *worker, struct queued *queued, struc
     pthread_mutex_unlock(&runner->lock);
 }
 
-/* The plugin came back after its job had been answered for it. */
+/* It came back after its job had been answered for it. */
 static void come_back_late(struct worker *worker, struct queued *queued, struct attempt *attempt,
                            struct result *result)
 {
@@ -182,10 +185,28 @@ static void come_back_late(struct worker *worker, struct queued *queued, struct 
     result_destroy(result);
     attempt_destroy(attempt);
     queued_destroy(queued);
-    session_recover(&session);
+    if (session.model)
+        session_recover(&session);
     pthread_mutex_lock(&runner->lock);
     runner->lost_count--;
     pthread_mutex_unlock(&runner->lock);
+}
+
+/* How far the job is that is asked about. */
+static void add_progress(struct runner *runner, struct result *result)
+{
+    const cJSON *number = json_get(result->answer, "number");
+    uint64_t wanted = number ? (uint64_t)number->valuedouble : 0;
+    double progress = -1;
+    pthread_mutex_lock(&runner->lock);
+    for (struct worker *worker = runner->workers; worker; worker = worker->next)
+        if (worker->queued && worker->queued->number == wanted && worker->attempt)
+            progress =
+                atomic_load_explicit(&worker->attempt->progress_ppm, memory_order_relaxed) / 1e6;
+    pthread_mutex_unlock(&runner->lock);
+    cJSON_DeleteItemFromObjectCaseSensitive(result->answer, "number");
+    if (number && progress >= 0)
+        cJSON_AddItemToObject(result->answer, "progress", cJSON_CreateNumber(progress));
 }
 
 static void run(struct worker *worker, struct queued *queued)
@@ -213,6 +234,8 @@ static void run(struct worker *worker, struct queued *queued)
     operation_keep_voice(attempt, result);
     register_attempt(worker, NULL, NULL);
     attempt_destroy(attempt);
+    if (result->op == OP_STATUS)
+        add_progress(runner, result);
     int64_t ready_at = session.model ? model_ready_at(session.model) : 0;
     result->ms.queue = (double)(begun - queued->since) / CLOCK_MS;
     result->ms.load = ready_at > queued->since ? (double)(ready_at - queued->since) / CLOCK_MS : 0;
@@ -223,20 +246,36 @@ static void run(struct worker *worker, struct queued *queued)
     queued_destroy(queued);
 }
 
-/* With the lock. */
-static bool start_worker(struct runner *runner)
+/* NULL: there is no thread for it. With the lock. */
+static struct worker *start_thread(struct runner *runner, void *(*body)(void *))
 {
     struct worker *worker = mem_alloc(sizeof(*worker));
     worker->runner = runner;
-    if (sync_thread_start(&worker->thread, work, worker) != 0) {
+    if (sync_thread_start(&worker->thread, body, worker) != 0) {
         free(worker);
-        return false;
+        return NULL;
     }
     worker->next = runner->workers;
     runner->workers = worker;
-    runner->worker_count++;
     runner->thread_count++;
+    return worker;
+}
+
+/* With the lock. */
+static bool start_worker(struct runner *runner)
+{
+    if (!start_thread(runner, work))
+        return false;
+    runner->worker_count++;
     return true;
+}
+
+/* With the lock. */
+static bool start_teller_if_needed(struct runner *runner)
+{
+    if (!runner->teller)
+        runner->teller = start_thread(runner, tell);
+    return runner->teller != NULL;
 }
 
 /* One more worker when jobs wait, nobody is idle, and it is allowed. When none can be had, those
@@ -269,6 +308,37 @@ static void *work(void *arg)
         start_worker_if_needed(runner);
         pthread_mutex_unlock(&runner->lock);
         run(worker, queued);
+        pthread_mutex_lock(&runner->lock);
+    }
+    runner->thread_count--;
+    pthread_cond_broadcast(&runner->done);
+    pthread_mutex_unlock(&runner->lock);
+    return NULL;
+}
+
+static void *tell(void *arg)
+{
+    struct worker *worker = arg;
+    struct runner *runner = worker->runner;
+    pthread_mutex_lock(&runner->lock);
+    while (!worker->lost && (runner->asked || !runner->ending)) {
+        struct queued *queued = runner->asked;
+        if (!queued) {
+            sync_cond_wait(&runner->told, &runner->lock, CLOCK_NEVER);
+            continue;
+        }
+        runner->asked = queued->next;
+        if (!runner->asked)
+            runner->asked_tail = &runner->asked;
+        if (runner->asked_count-- == RUNNER_QUEUE_MAX / 2)
+            pthread_cond_broadcast(&runner->room);
+        bool is_cancelled = runner->cancelled;
+        worker->queued = is_cancelled ? NULL : queued;
+        pthread_mutex_unlock(&runner->lock);
+        if (is_cancelled)
+            answer_cancelled(runner, queued);
+        else
+            run(worker, queued);
         pthread_mutex_lock(&runner->lock);
     }
     runner->thread_count--;
@@ -313,13 +383,21 @@ static void give_up(struct runner *runner, struct worker *worker)
     worker->attempt = NULL;
     worker->queued = NULL;
     runner->lost_count++;
-    runner->worker_count--;
-    start_worker_if_needed(runner);
+    if (worker == runner->teller) {
+        runner->teller = NULL;
+        if (runner->asked)
+            start_teller_if_needed(runner);
+    } else {
+        runner->worker_count--;
+        start_worker_if_needed(runner);
+    }
     struct queued answered = *queued; /* the thread that hangs keeps the original */
     pthread_mutex_unlock(&runner->lock);
-    LOG_EVENT(runner->options.log, LOG_ERROR, result->model_type, "job given up",
+    LOG_EVENT(runner->options.log, LOG_ERROR, session.model ? result->model_type : "job",
+              "job given up",
               LOG_TEXT("job", result->id), LOG_TEXT("reason", result->err.message));
-    session_give(&session, SESSION_LOST);
+    if (session.model)
+        session_give(&session, SESSION_LOST);
     deliver(runner, &answered, result);
     pthread_mutex_lock(&runner->lock);
     worker->answered = true;
@@ -393,78 +471,6 @@ struct runner *runner_create(const struct runner_options *options)
     return runner;
 }
 
-/* How far the job is that is asked about. */
-static void add_progress(struct runner *runner, struct result *result)
-{
-    const cJSON *number = json_get(result->answer, "number");
-    uint64_t wanted = number ? (uint64_t)number->valuedouble : 0;
-    double progress = -1;
-    pthread_mutex_lock(&runner->lock);
-    for (struct worker *worker = runner->workers; worker; worker = worker->next)
-        if (worker->queued && worker->queued->number == wanted && worker->attempt)
-            progress =
-                atomic_load_explicit(&worker->attempt->progress_ppm, memory_order_relaxed) / 1e6;
-    pthread_mutex_unlock(&runner->lock);
-    cJSON_DeleteItemFromObjectCaseSensitive(result->answer, "number");
-    if (number && progress >= 0)
-        cJSON_AddItemToObject(result->answer, "progress", cJSON_CreateNumber(progress));
-}
-
-static void answer_now(struct runner *runner, struct queued *queued)
-{
-    struct attempt *attempt =
-        attempt_create(queued->job, &runner->options, runner->voices, runner->recent);
-    struct result *result = attempt_result(queued->job);
-    enum session_fate fate;
-    attempt_run(attempt, result, &fate);
-    attempt_destroy(attempt);
-    add_progress(runner, result);
-    deliver(runner, queued, result);
-    queued_destroy(queued);
-}
-
-/* The thread for what only needs a look at what we know: it waits for no model and no other job, so
- * that a host at work can be asked, and nobody who submits waits for a disk. */
-static void *tell(void *arg)
-{
-    struct runner *runner = arg;
-    pthread_mutex_lock(&runner->lock);
-    while (runner->asked || !runner->ending) {
-        struct queued *queued = runner->asked;
-        if (!queued) {
-            sync_cond_wait(&runner->told, &runner->lock, CLOCK_NEVER);
-            continue;
-        }
-        runner->asked = queued->next;
-        if (!runner->asked)
-            runner->asked_tail = &runner->asked;
-        if (runner->asked_count-- == RUNNER_QUEUE_MAX / 2)
-            pthread_cond_broadcast(&runner->room);
-        bool is_cancelled = runner->cancelled;
-        pthread_mutex_unlock(&runner->lock);
-        if (is_cancelled)
-            answer_cancelled(runner, queued);
-        else
-            answer_now(runner, queued);
-        pthread_mutex_lock(&runner->lock);
-    }
-    pthread_mutex_unlock(&runner->lock);
-    return NULL;
-}
-
-/* With the lock. False: there is no thread for it. */
-static bool ask_teller(struct runner *runner, struct queued *queued)
-{
-    if (!runner->has_teller && sync_thread_start(&runner->teller, tell, runner) != 0)
-        return false;
-    runner->has_teller = true;
-    *runner->asked_tail = queued;
-    runner->asked_tail = &queued->next;
-    runner->asked_count++;
-    pthread_cond_signal(&runner->told);
-    return true;
-}
-
 int runner_submit(struct runner *runner, struct job *job, uint64_t line,
                   const volatile sig_atomic_t *stop)
 {
@@ -481,21 +487,20 @@ int runner_submit(struct runner *runner, struct job *job, uint64_t line,
         return ERR_CANCELLED;
     }
     queued->since = clock_now();
-    if (job_op_is_quick(job->op)) {
-        runner->pending++;
-        bool is_asked = ask_teller(runner, queued);
-        pthread_mutex_unlock(&runner->lock);
-        if (!is_asked)
-            answer_now(runner, queued);
-        return 0;
-    }
-    queued->number = recent_add(runner->recent, job->id);
-    *runner->tail = queued;
-    runner->tail = &queued->next;
-    runner->queued_count++;
     runner->pending++;
-    start_worker_if_needed(runner);
-    pthread_cond_signal(&runner->work);
+    if (job_op_is_quick(job->op) && start_teller_if_needed(runner)) {
+        *runner->asked_tail = queued;
+        runner->asked_tail = &queued->next;
+        runner->asked_count++;
+        pthread_cond_signal(&runner->told);
+    } else {
+        queued->number = job_op_is_quick(job->op) ? 0 : recent_add(runner->recent, job->id);
+        *runner->tail = queued;
+        runner->tail = &queued->next;
+        runner->queued_count++;
+        start_worker_if_needed(runner);
+        pthread_cond_signal(&runner->work);
+    }
     pthread_mutex_unlock(&runner->lock);
     return 0;
 }
@@ -637,8 +642,6 @@ bool runner_destroy(struct runner *runner)
     pthread_cond_signal(&runner->told);
     pthread_mutex_unlock(&runner->lock);
     pthread_join(runner->watchdog, NULL);
-    if (runner->has_teller)
-        pthread_join(runner->teller, NULL);
     int64_t deadline = grace_ends_at(runner);
     pthread_mutex_lock(&runner->lock);
     while (runner->thread_count > runner->lost_count && clock_now() < deadline)

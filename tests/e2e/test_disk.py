@@ -2,6 +2,7 @@
 leaves is gone after the next start."""
 
 import contextlib
+import ctypes
 import hashlib
 import http.server
 import json
@@ -16,8 +17,10 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 
 from common import VOXHOST, environment, run
+from operations_common import LOW
 from test_voices import wav
 from test_worker_local import ApiCase
 from worker_common import TIMEOUT_S, tone
@@ -411,6 +414,73 @@ class Mounts(DiskCase):
             self.assertTrue(os.path.getsize(url) > 44)
             self.stop()
         self.assertTrue((self.dir / "real/kept").is_dir())
+
+
+class HangingDisk(DiskCase):
+    """FM-01: a mount whose server never answers, as a network disk that is gone."""
+
+    def setUp(self):
+        super().setUp()
+        self.gone = self.dir / "gone"
+        self.gone.mkdir()
+        try:
+            self.server = os.open("/dev/fuse", os.O_RDWR)
+        except OSError as error:
+            self.skipTest(f"a hanging disk cannot be made here: {error}")
+        libc = ctypes.CDLL(None, use_errno=True)
+        options = f"fd={self.server},rootmode=40000,user_id=0,group_id=0".encode()
+        if libc.mount(b"gone", bytes(self.gone), b"fuse", 0, options) != 0:
+            os.close(self.server)
+            self.skipTest(f"a hanging disk cannot be mounted here: {os.strerror(ctypes.get_errno())}")
+        self.addCleanup(self.unmount)
+        no_leaks = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"  # it waits for a thread that waits for the disk
+        patch = unittest.mock.patch.dict(os.environ, ASAN_OPTIONS=no_leaks)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def unmount(self):
+        if self.server is not None:
+            subprocess.run(["umount", "-l", self.gone], check=True)
+            os.close(self.server)  # whoever waits for it gets an error
+            self.server = None
+
+    def test_a_worker_answers_all_the_same(self):
+        self.serve(paths={"voices": str(self.gone / "voices")})
+        line, = self.worker.wait_logs(1, level="warn", component="disk")
+        self.assertEqual((line["event"], line["dir"]), ("does not answer", str(self.gone / "voices")))
+        self.assertEqual(self.answer()["status"], "ok")
+        for _ in range(2):
+            dead, = [disk for disk in self.get("/health")["disks"] if "error" in disk]
+            self.assertEqual(dead, {"dir": str(self.gone / "voices"), "uses": ["voices"], "error": "does not answer"})
+        self.assertEqual(self.get("/ready")["state"], "ready")
+        self.stop()
+
+    def test_operations_that_hang_are_answered(self):
+        """In their time, as a plugin that hangs; those behind them run, and the worker ends when it is told to."""
+        plane = self.start_plane()
+        worker = self.start_worker(plane, concurrency=2, paths={"voices": str(self.gone / "voices")},
+                                   host={"job_timeout_s": 1, "cancel_grace_s": 0.5, "drain_s": 1})
+        for operation in ({"op": "capabilities"}, {"op": "upload", "name": "Anna", "audio": LOW}, {"op": "voice_list"}):
+            job = plane.wait(plane.submit({"input": operation}), TIMEOUT_S)
+            self.assertEqual(job.state, "FAILED")
+            report = json.loads(job.final["error"])
+            self.assertEqual(report["error_code"], "timeout")
+            self.assertIn("did not stop when asked: maybe a disk does not answer", report["error_message"])
+            self.assertEqual(plane.wait(plane.submit(tone()), TIMEOUT_S).state, "COMPLETED")
+        held = plane.submit({"input": {"op": "capabilities"}})
+        plane.wait_for(lambda: plane.job(held).delivered, TIMEOUT_S)
+        worker.stop()
+        self.assertEqual(plane.job(held).state, "FAILED")
+
+    def test_a_disk_that_comes_back_is_seen(self):
+        self.serve(paths={"voices": str(self.gone / "voices")})
+        self.worker.wait_log(event="does not answer")
+        self.unmount()
+        deadline = time.monotonic() + TIMEOUT_S
+        while any("error" in disk for disk in self.get("/health")["disks"]):
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual([disk["uses"] for disk in self.get("/health")["disks"]], [["cache", "voices", "callbacks"]])
+        self.stop()
 
 
 class FullDisk(DiskCase):

@@ -3,8 +3,6 @@
  */
 #include "front/worker/health.h"
 
-#include "front/disks.h"
-
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,14 +57,6 @@ static void write_model(struct model *model, struct str *out)
     str_putc(out, '}');
 }
 
-void health_write_disks(const struct health_options *options, struct str *out)
-{
-    struct disk_list disks;
-    disks_look(options->manifest, NULL, &disks);
-    disks_write(&disks, out);
-    disks_finish(&disks);
-}
-
 static void write_health(const struct health_options *options, enum health_state state,
                          bool with_disks, struct str *out)
 {
@@ -87,7 +77,7 @@ static void write_health(const struct health_options *options, enum health_state
     str_putc(out, ']');
     if (with_disks) {
         str_puts(out, ",\"disks\":");
-        health_write_disks(options, out);
+        disk_watch_write(options->disks, out);
     }
     str_putc(out, '}');
 }

@@ -2,6 +2,7 @@
 #ifndef WORKER_HEALTH_H
 #define WORKER_HEALTH_H
 
+#include "front/disks.h"
 #include "front/worker/metrics.h"
 #include "http/http.h"
 
@@ -12,7 +13,7 @@ struct health;
 struct health_options {
     const char *host;
     uint16_t port;                   /* 0: any free one */
-    const struct manifest *manifest; /* where the process writes */
+    struct disk_watch *disks; /* where the process writes */
     struct models *models;
     struct metrics *metrics;
     const char *worker_id;
@@ -27,8 +28,7 @@ enum health_state health_state(const struct health_options *options);
 /* Serves until health_stop. ERR_INVALID when the address cannot be bound.
  *
  *   /health   200, JSON: version, worker, state (starting, ready, stopping, failed), jobs,
- *             models with state, load_ms, error, the disks that it writes to (disks_write): on a
- *             mount that hangs this waits, and all other answers with it
+ *             models with state, load_ms, error, the disks that it writes to (disk_watch_write)
  *   /ready    200 when every model that is required is loaded and the worker is not stopping,
  *             else 503; the same JSON without the disks
  *   /ping     200 when ready, 204 while loading, 503 when stopping or when a required model
@@ -37,9 +37,6 @@ enum health_state health_state(const struct health_options *options);
  */
 int health_start(const struct health_options *options, struct health **health, struct err *err);
 void health_stop(struct health *health); /* takes NULL */
-
-/* Appends what `disks` is in the answer of /health. */
-void health_write_disks(const struct health_options *options, struct str *out);
 
 /* Answers those four paths; false: some other path. For servers that have more to serve. */
 bool health_handle(const struct health_options *options, struct http_exchange *exchange);

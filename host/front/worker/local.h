@@ -18,6 +18,7 @@ struct local_api_options {
     uint16_t port; /* 0: any free one, which the log names */
     const struct worker_settings *settings;
     struct metrics *metrics;
+    struct disk_watch *disks;
 };
 
 /* Serves until app_signal; then answers what runs within host.drain_s. Returns the exit code. */

@@ -130,7 +130,7 @@ static int get_health(struct api *api, struct http_exchange *exchange, const cha
                ",\"workers\":{\"idle\":%d,\"initializing\":%d,\"ready\":%d,\"running\":%d,"
                "\"throttled\":0,\"unhealthy\":%d},\"disks\":",
                ready && !running, state == HEALTH_STARTING, ready, running, state == HEALTH_FAILED);
-    health_write_disks(&api->health, out);
+    disk_watch_write(api->health.disks, out);
     str_putc(out, '}');
     return 200;
 }
@@ -357,7 +357,7 @@ int local_api(struct dispatch_options *options, const struct local_api_options *
     struct http_server *server = NULL;
     int code = EXIT_JOBS_FAILED;
     api.health = (struct health_options){
-        .manifest = app->manifest,
+        .disks = api_options->disks,
         .models = app->models,
         .metrics = api_options->metrics,
         .worker_id = api_options->settings->worker_id,

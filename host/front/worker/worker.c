@@ -32,6 +32,7 @@ struct worker {
     struct metrics *metrics;
     struct storage *storage; /* NULL: none */
     struct callback_sender *callbacks;
+    struct disk_watch *disks;
     struct health *health;
     atomic_int stopping;
     int stdout_fd;
@@ -113,7 +114,7 @@ static int start_health(struct worker *worker)
     struct health_options options = {
         .host = manifest->health_host,
         .port = (uint16_t)manifest->health_port,
-        .manifest = worker->app.manifest,
+        .disks = worker->disks,
         .models = worker->app.models,
         .metrics = worker->metrics,
         .worker_id = worker->settings.worker_id,
@@ -161,10 +162,7 @@ static void load_models(struct worker *worker)
 static struct housekeeping *start_serving(struct worker *worker)
 {
     const struct housekeeping_options options = {&worker->app, worker->storage, NULL};
-    struct disk_list disks;
-    disks_look(worker->app.manifest, NULL, &disks);
-    disks_log(&disks, &worker->app.log, LOG_INFO);
-    disks_finish(&disks);
+    disk_watch_log(worker->disks, &worker->app.log, LOG_INFO);
     load_models(worker);
     return housekeeping_start(&options);
 }
@@ -207,6 +205,7 @@ static int run(struct worker *worker)
             .port = (uint16_t)(realtime ? worker->settings.realtime_port : arguments->api_port),
             .settings = &worker->settings,
             .metrics = worker->metrics,
+            .disks = worker->disks,
         };
         struct housekeeping *housekeeping = start_serving(worker);
         int exit_code = local_api(&dispatch, &api);
@@ -301,11 +300,13 @@ int verb_worker(int argc, char **argv)
         worker.reply = (struct reply_context){&worker.app.manifest->worker,
                                               worker.settings.hostname, worker.settings.report_id};
         worker.callbacks = app_callbacks(&worker.app);
+        worker.disks = disk_watch_create(worker.app.manifest);
         exit_code = start_health(&worker);
     }
     if (exit_code == 0)
         exit_code = run(&worker);
     health_stop(worker.health);
+    disk_watch_destroy(worker.disks);
     app_callbacks_end(&worker.app, worker.callbacks);
     exit_code = app_close(&worker.app, exit_code);
     storage_close(worker.storage);
