@@ -251,7 +251,7 @@ bool runner_stop(struct runner *runner);
 bool runner_cancel_job(struct runner *runner, uint64_t ticket);
 /* How far a job is, 0 to 1, as its plugin says; negative when it does not run. */
 double runner_job_progress(struct runner *runner, uint64_t ticket);
-/* Ends the workers and frees. False when a plugin does not come back soon after
+/* Ends the workers and frees. False when a plugin or a disk does not come back soon after
  * host.cancel_grace_s, be it from close after its job was answered: then the process should end by
  * _exit. */
 bool runner_destroy(struct runner *runner);

@@ -50,8 +50,8 @@ struct runner {
     size_t pending;                     /* submitted and not answered */
     struct queued *asked, **asked_tail; /* for the teller: what job_op_is_quick */
     size_t asked_count;
-    struct worker *workers; /* and tellers */
-    struct worker *teller;  /* NULL: nobody has asked yet */
+    struct worker *workers;            /* and tellers */
+    struct worker *teller;             /* NULL: nobody has asked yet */
     uint32_t worker_count, idle_count; /* without the teller and those that are lost */
     uint32_t lost_count;
     uint32_t thread_count; /* of all of them, lost ones too, that have not ended */
@@ -394,8 +394,7 @@ static void give_up(struct runner *runner, struct worker *worker)
     struct queued answered = *queued; /* the thread that hangs keeps the original */
     pthread_mutex_unlock(&runner->lock);
     LOG_EVENT(runner->options.log, LOG_ERROR, session.model ? result->model_type : "job",
-              "job given up",
-              LOG_TEXT("job", result->id), LOG_TEXT("reason", result->err.message));
+              "job given up", LOG_TEXT("job", result->id), LOG_TEXT("reason", result->err.message));
     if (session.model)
         session_give(&session, SESSION_LOST);
     deliver(runner, &answered, result);

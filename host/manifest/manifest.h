@@ -22,13 +22,13 @@ enum value_source { SOURCE_DEFAULT, SOURCE_ENVIRONMENT, SOURCE_MANIFEST, SOURCE_
 
 /* Directories are absolute. */
 struct manifest_paths {
-    char *models;                 /* default ./models */
-    char *cache;                  /* default ./cache */
-    char *voices;                 /* default ./voices */
+    char *models; /* default ./models */
+    char *cache;  /* default ./cache */
+    char *voices; /* default ./voices */
     /* Where a relative model_dir is looked for after `models`: directories, then buckets of the
      * storage's service ("s3://BUCKET/PREFIX"), which no path shows: who loads the model asks. */
     struct text_list model_tiers;
-    bool copy_up;                 /* what a tier holds is copied to `models` before it is loaded */
+    bool copy_up; /* what a tier holds is copied to `models` before it is loaded */
 };
 
 struct manifest_host {
@@ -97,10 +97,11 @@ struct manifest_callbacks {
     int64_t attempts;   /* in all */
     double timeout_s;   /* of each */
     char *dead_letters; /* absolute, or "storage:PREFIX/" */
-    char *letters_dir;  /* absolute: that, or what is still to be sent, and what the storage did not take */
-    double keep_days;   /* of dead letters; 0: for ever */
-    int64_t keep_mb;    /* of all of them; 0: any */
-    cJSON *rewrite;     /* URLs of jobs that begin with a name begin with its text; NULL: none */
+    char *
+        letters_dir; /* absolute: that, or what is still to be sent, and what the storage did not take */
+    double keep_days; /* of dead letters; 0: for ever */
+    int64_t keep_mb;  /* of all of them; 0: any */
+    cJSON *rewrite;   /* URLs of jobs that begin with a name begin with its text; NULL: none */
 };
 
 #define MANIFEST_LETTERS_DIR "failed_callbacks" /* by default */

@@ -12,7 +12,7 @@ struct health;
 
 struct health_options {
     const char *host;
-    uint16_t port;                   /* 0: any free one */
+    uint16_t port;            /* 0: any free one */
     struct disk_watch *disks; /* where the process writes */
     struct models *models;
     struct metrics *metrics;

@@ -68,7 +68,7 @@ extern "C" {
 #define VOX_EMODEL (-6)       /* weights or configuration are bad: the host disables the model */
 #define VOX_EINTERNAL (-7)    /* session state unknown: the host discards the session */
 #define VOX_EDEVICE (-8)      /* the device is lost: the host disables the model */
-#define VOX_ESINK (-9)        /* begin, write or an extension of the host refused, and it knows why */
+#define VOX_ESINK (-9) /* begin, write or an extension of the host refused, and it knows why */
 
 /* The caller owns it. `message` is terminated, one line, without a final full stop. */
 struct vox_error {

@@ -428,7 +428,8 @@ static void links_and_pipes_are_not_followed(void **state)
 static void fm_33_a_dead_process_holds_no_lock(void **state)
 {
     (void)state;
-    char *dir = library("fm-33"), *lock = fs_join(dir, ".voxhost.lock"), *died = fs_join(dir, "died");
+    char *dir = library("fm-33"), *lock = fs_join(dir, ".voxhost.lock"),
+         *died = fs_join(dir, "died");
     int ready[2];
     assert_int_equal(mkdir(dir, 0777), 0);
     assert_int_equal(pipe(ready), 0);
