@@ -94,7 +94,7 @@ static void value_wrong(struct reader *r, const char *label, const struct key_sp
 static bool choice_store(const struct key_spec *spec, const char *text, int64_t *slot)
 {
     for (size_t i = 0; spec->choices[i]; i++) {
-        if (text_equal_nocase(spec->choices[i], text)) {
+        if (strcmp(spec->choices[i], text) == 0) {
             *slot = (int64_t)spec->min + (int64_t)i;
             return true;
         }
@@ -344,6 +344,15 @@ static const char *family_find(const struct reader *r, const struct section *s)
     return NULL;
 }
 
+/* Variables that others set may have a choice in capitals; NULL: it is no choice of the key. */
+static const char *choice_find(const struct key_spec *spec, const char *text)
+{
+    for (size_t i = 0; spec->type == KEY_CHOICE && spec->choices[i]; i++)
+        if (text_equal_nocase(spec->choices[i], text))
+            return spec->choices[i];
+    return NULL;
+}
+
 /* A key that the section does not name; `family` is the one in use, or NULL. */
 static void absent_read(struct reader *r, struct part *p, size_t i, const char *family)
 {
@@ -355,8 +364,9 @@ static void absent_read(struct reader *r, struct part *p, size_t i, const char *
         text = variable_find(r, spec, family, &p->variables[i]);
     if (text) {
         char *label = str_format("environment variable %s", p->variables[i]);
+        const char *choice = choice_find(spec, text);
         p->sources[i] = SOURCE_ENVIRONMENT;
-        value_read_text(r, label, spec, text, ':', part_slot(p, spec));
+        value_read_text(r, label, spec, choice ? choice : text, ':', part_slot(p, spec));
         free(label);
     } else if (spec->fallback) {
         value_read_text(r, spec->name, spec, spec->fallback, ',', part_slot(p, spec));
