@@ -371,8 +371,10 @@ static bool set_answer(struct transfer *transfer, const struct http_request *req
               curl->easy_setopt(easy, CURLOPT_WRITEDATA, transfer) == CURLE_OK &&
               curl->easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
               curl->easy_setopt(easy, CURLOPT_HEADERDATA, transfer) == CURLE_OK;
-    if (request->take)
-        return ok && curl->easy_setopt(easy, CURLOPT_BUFFERSIZE, TAKEN_BUFFER_SIZE) == CURLE_OK;
+    if (request->take) { /* a handle whose host was not found keeps its buffer and takes no other */
+        curl->easy_setopt(easy, CURLOPT_BUFFERSIZE, TAKEN_BUFFER_SIZE);
+        return ok;
+    }
     ok = ok && curl->easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate") == CURLE_OK;
     if (strcmp(request->method, "HEAD") != 0) /* its length is that of a body which does not come */
         ok = ok && curl->easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,

@@ -48,12 +48,14 @@ static void keep(struct http_response *response, void *arg)
     outcome->ended = true;
 }
 
+/* `path` of our server, unless the request has a URL. */
 static void exchange(const char *path, struct http_request request, struct outcome *outcome)
 {
     struct err err = {0};
     int64_t give_up = clock_now() + 60 * CLOCK_S;
     request.method = "GET";
-    request.url = test_url(server, "127.0.0.1", path);
+    if (!request.url)
+        request.url = test_url(server, "127.0.0.1", path);
     request.take_arg = outcome;
     assert_non_null(http_client_start(client, &request, keep, outcome, &err));
     while (!outcome->ended && clock_now() < give_up)
@@ -78,6 +80,19 @@ static void a_taken_body_comes_as_it_was_sent_and_is_not_gathered(void **state)
     assert_int_equal(outcome.response.body.len, 0);
     assert_true(outcome.taken.len > 2);
     assert_memory_equal(outcome.taken.data, "\x1f\x8b", 2); /* still compressed */
+    forget(&outcome);
+}
+
+static void a_host_that_is_not_found_spoils_no_later_exchange(void **state)
+{
+    (void)state;
+    struct outcome lost = {0}, outcome = {0};
+    exchange(NULL, (struct http_request){.url = "http://nobody.invalid/", .take = take}, &lost);
+    assert_int_equal(lost.response.status, 0);
+    exchange("/gzip", (struct http_request){.take = take}, &outcome);
+    assert_int_equal(outcome.response.status, 200);
+    assert_true(outcome.taken.len > 2);
+    forget(&lost);
     forget(&outcome);
 }
 
@@ -186,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_taken_body_comes_as_it_was_sent_and_is_not_gathered),
+        CASE(a_host_that_is_not_found_spoils_no_later_exchange),
         CASE(an_error_page_is_gathered_not_taken),
         CASE(a_taker_that_has_enough_ends_the_exchange),
         CASE(an_answer_that_stalls_is_a_timeout),
