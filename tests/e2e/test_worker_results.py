@@ -69,6 +69,16 @@ class Results(WorkerCase):
         self.assertGreater(len(done.body), 1 << 20)
         worker.stop()
 
+    def test_an_id_of_the_job_itself_is_in_its_answer_whatever_comes_of_it(self):
+        plane = self.start_plane()
+        self.start_worker(plane)
+        for model in ("tone", "nobody"):
+            done = plane.wait(plane.submit(tone(model_type=model) | {"id": f"platform-{model}"}), TIMEOUT_S)
+            self.assertEqual(done.final["output"]["id"], f"platform-{model}")
+            job = tone(model_type=model)
+            job["input"]["id"] = f"own-{model}"
+            self.assertEqual(plane.wait(plane.submit(job), TIMEOUT_S).final["output"]["id"], f"own-{model}")
+
     def test_case_20_bodies_by_outcome(self):
         """Table 3.3 for what a job can come to here: there is no {} and nothing that cannot be serialised. Members in
         the SDK's order: output, error, stopPod."""

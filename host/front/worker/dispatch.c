@@ -324,7 +324,7 @@ static void finish_stream(struct dispatch *dispatch, struct stream *stream, stru
                           struct str *body)
 {
     struct str last = {0};
-    reply_stream_last(dispatch->options.reply, result, &last);
+    reply_stream_last(result, &last);
     stream_end(stream, &last);
     reply_final_stream(dispatch->options.reply, result, stream_chunks(stream),
                        dispatch->options.app->manifest->worker.refresh, body);
@@ -483,11 +483,13 @@ void dispatch_submit(struct dispatch *dispatch, const struct submission *submiss
     if (code != 0) {
         bool is_stream = cJSON_IsObject(submission->input) &&
                          cJSON_IsTrue(json_get(submission->input, "stream"));
-        struct result *refused = result_refused(submission->id, 0, &err);
+        char *id = job_id_of(submission->input, submission->id);
+        struct result *refused = result_refused(id, 0, &err);
         struct err ignored;
         job_caller_read(submission->input, &refused->caller, &ignored);
         job_destroy(job);
         answer_result(dispatch, submission->ticket, is_stream, refused);
+        free(id);
         return;
     }
     LOG_EVENT(&dispatch->options.app->log, LOG_DEBUG, "worker", "job accepted",
