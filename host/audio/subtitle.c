@@ -167,7 +167,7 @@ static void put_json(struct str *out, const struct audio_word *words, size_t cou
     str_puts(out, "\n]}\n");
 }
 
-/* --- As an older system wrote them: required-behaviour A.8 ------------------------------------ */
+/* --- As an older system wrote them ------------------------------------------------------------ */
 
 static void put_older_csv(struct str *out, bool compact, const struct audio_word *words,
                           size_t count)

@@ -1,5 +1,5 @@
 /* What callbacks say and where they go: pure functions of a result. The members and their names are
- * those of required-behaviour C.4; job_id and what metadata has beyond it are additions. Knows no
+ * those that receivers of older systems know; job_id and what metadata has beyond it are additions. Knows no
  * network and no disk.
  */
 #include "callback/callback.h"

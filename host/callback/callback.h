@@ -146,7 +146,8 @@ char *callback_url_for(const struct manifest_callbacks *manifest, const struct j
  * path; the caller's. */
 char *callback_error_url(const char *url);
 
-/* Appends the JSON body for a job: required-behaviour C.4. Without audio. */
+/* Appends the JSON body for a job, as receivers of older systems know it (README.md, "Callbacks").
+ * Without audio. */
 void callback_body(const struct result *result, struct str *out);
 
 /* The same for a new voice. */

@@ -264,7 +264,7 @@ struct callback *callback_prepare_job(struct callback_sender *sender, const stru
     bool is_error = result->err.code != ERR_NONE;
     bool is_voice = caller->op == OP_VOICE_CREATE || caller->op == OP_UPLOAD;
     bool is_speech = caller->op == OP_TTS || caller->op == OP_COUNT; /* or nobody can tell */
-    /* A voice's outcome goes to one URL, whatever it is. */
+    /* A voice's outcome goes to one URL, unless the job names another for failures. */
     bool is_elsewhere = is_error && (!is_voice || caller->error_callback_url);
     char *url = result->err.code == ERR_CANCELLED || !result->id || (!is_voice && !is_speech)
                     ? NULL

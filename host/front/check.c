@@ -43,7 +43,7 @@ static const struct argp_option option_table[] = {
     {"device", KEY_DEVICE, "DEVICE", 0, "auto (default), cpu, cuda or cuda:N", 1},
     {"load-options", KEY_LOAD_OPTIONS, "JSON", 0,
      "Load options, as in a manifest: '{\"arch\":\"v1\"}'", 1},
-    {"job-options", KEY_JOB_OPTIONS, "JSON", 0, "Job options: '{\"nfe_steps\":4}'", 1},
+    {"job-options", KEY_JOB_OPTIONS, "JSON", 0, "Job options: '{\"nfe_step\":4}'", 1},
     {"text", KEY_TEXT, "TEXT", 0, "What to speak; default: an English sentence", 1},
     {"voice", KEY_VOICE, "FILE", 0,
      "A recording, for plugins that have no voice of their own and for profiles", 1},

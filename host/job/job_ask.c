@@ -51,10 +51,11 @@ static int check_id(const char *id, struct err *err)
 {
     if (voice_id_valid(id))
         return 0;
-    return err_set(err, ERR_INVALID, "voice",
-                   "expected an id of letters, digits, '.', '_', '-', at most %d bytes, that does "
-                   "not begin with '.', got \"%.60s\"",
-                   VOICE_ID_LEN_MAX, id);
+    return err_set(
+        err, ERR_INVALID, "voice",
+        "expected an id of letters, digits, '.', '_', '-', at most %d bytes, that begins "
+        "with a letter or digit, got \"%.60s\"",
+        VOICE_ID_LEN_MAX, id);
 }
 
 /* The recording: what is said of it here decides what the runner may touch. */

@@ -20,7 +20,8 @@ static const char *const responses[] = {"auto", "inline", "url"};
 static const char *const download_types[] = {"audio", "timing"};
 
 const struct field_spec job_fields[FIELD_COUNT] = {
-    [FIELD_ID] = {"id", TYPE_TEXT, 0, 0, NULL, 0, "job-N, by its place in the file",
+    [FIELD_ID] = {"id", TYPE_TEXT, 0, 0, NULL, 0,
+                  "job-N, by its place in the file; in a worker the platform's",
                   "names the job and its audio; at most 200 bytes, no '/', no leading '.'"},
     [FIELD_OP] = {"op", TYPE_TEXT, 0, 0, job_op_names, OP_COUNT, "tts", "what to do; see below"},
     [FIELD_MODEL_TYPE] = {"model_type", TYPE_TEXT, 0, 0, NULL, 0,
@@ -322,35 +323,40 @@ static void write_older(struct str *out)
         if (!job_op_aliases[i].why)
             str_printf(out, "`%s` is `%s`; ", job_op_aliases[i].name,
                        job_op_names[job_op_aliases[i].op]);
-    str_puts(out,
-             "a job with `name` and `audio_data` or `audio_path` and no `op` is "
-             "`voice_create` with a sample.\nA job without `op` that has one of these fields is an "
-             "older client's, and a worker answers it in the words of its system "
-             "(`worker.legacy_fields`):\n`status`, the text alone in `error`, and the members "
-             "that it had besides ours.\n\n"
-             "| fields | status | members |\n|---|---|---|\n"
-             "| `endpoint`, `local_voice`, `return_word_timings`, `timing_format`, "
-             "`timing_method`, `voice_file_url` | `completed`, `success`, `ready` | "
-             "`audio_url` whatever the size, without storage `audio_data`; `text`, "
-             "`timing_files` or `word_timings`, `timing_format`, `timing_method`, "
-             "`word_count`; of a download `content_type`, `filename`, `format`, `audio_data`, "
-             "`audio_url`, `timing_data`, `timing_url` |\n"
-             "| `voice_id`, `profile_base64`, `embedding_base64`, `profile_path`, "
-             "`audio_data`, `audio_path`, `story_type`, `is_kids_voice`, `responseFormat`, "
-             "`action` | `success`, `error` | `message` of a failure; `voice_id`, "
-             "`generation_time`, `model`, `metadata`; with a URL `audio_path`, "
-             "`storage_path`, `storage_url`, `r2_path`, `r2_url`, `firebase_path`, "
-             "`firebase_url`, `file_path`, `file_size_mb`; of a new voice `voice_name`, "
-             "`profile_base64`, `sample_audio_path`, `embedding_path`, `r2_profile_path`, "
-             "`r2_sample_path`, `created_date`, `language` |\n\n"
-             "`timing_method` is `model`: word times are the model's own. They have no "
-             "confidences, so there is no `timing_confidence`. The files of "
-             "`return_word_timings` are laid out\nas that system did: a cue or row for each word, "
-             "in csv and json with a `confidence` of 1, as stood there when none was known. A "
-             "`profile_path` beside a `profile_base64` is not looked "
-             "at.\n\n"
-             "Besides the other names above:\n\n"
-             "| field | what becomes of it |\n|---|---|\n");
+    str_puts(
+        out,
+        "a job with `name` and `audio_data` or `audio_path` and no `op` is "
+        "`voice_create` with a sample.\nA job without `op` that has one of these fields is an "
+        "older client's, and a worker answers it in the words of its system "
+        "(`worker.legacy_fields`):\n`status`, the text alone in `error`, and the members "
+        "that it had besides ours.\n\n"
+        "| fields | status | members |\n|---|---|---|\n"
+        "| `endpoint`, `local_voice`, `return_word_timings`, `timing_format`, "
+        "`timing_method`, `voice_file_url` | `completed`, `success`, `ready`; of `upload` its "
+        "message, of `status` QUEUED, PROCESSING, COMPLETED or ERROR | "
+        "`audio_url` whatever the size, without storage `audio_data`; `error`; `text`, "
+        "`timing_files` or `word_timings`, `timing_format`, `timing_method`, "
+        "`word_count`; of a download `content_type`, `filename`, `format`, `audio_data`, "
+        "`audio_url`, `timing_data`, `timing_url` |\n"
+        "| `voice_id`, `profile_base64`, `embedding_base64`, `profile_path`, "
+        "`audio_data`, `audio_path`, `story_type`, `is_kids_voice`, `responseFormat`, "
+        "`action` | `success`, `error` | `message` of a failure; `voice_id`, "
+        "`generation_time`, `model`, `metadata`, `callback_url`; with a URL (always, where there "
+        "is a storage and the job has `story_type`, `is_kids_voice`, `user_id`, `story_id`, "
+        "`metadata` or `audio_path`) `audio_path`, "
+        "`storage_path`, `storage_url`, `r2_path`, `r2_url`, `firebase_path`, "
+        "`firebase_url`, `file_path`, `file_size_mb`; of a new voice `voice_name`, "
+        "`profile_base64`, `sample_path`, `sample_audio_path`, `embedding_path`, "
+        "`r2_profile_path`, "
+        "`r2_sample_path`, `created_date`, `language` |\n\n"
+        "`timing_method` is `model`: word times are the model's own. They have no "
+        "confidences, so there is no `timing_confidence`. The files of "
+        "`return_word_timings` are laid out\nas that system did: a cue or row for each word, "
+        "in csv and json with a `confidence` of 1, as stood there when none was known. A "
+        "`profile_path` beside a `profile_base64` is not looked "
+        "at.\n\n"
+        "Besides the other names above:\n\n"
+        "| field | what becomes of it |\n|---|---|\n");
     for (size_t i = 0; i < job_older_field_count; i++) {
         const struct older_field *older = &job_older_fields[i];
         str_printf(out, "| `%s` | %s |\n", older->name,
@@ -376,7 +382,9 @@ static const char result_text[] =
     "`record` is its number |\n"
     "| `status` | `ok` or `error` |\n"
     "| `seed` | the seed that was used |\n"
-    "| `audio` | `path` (inside the output folder), or in a worker `base64` or `url`; `format`, "
+    "| `audio` | `path` (inside the output folder), or in a worker `base64` or `url` (both when "
+    "the "
+    "job is called back and there is a storage); `format`, "
     "`encoding`, `sample_rate`, `channels`, `duration_s`, `bytes`, `sha256` |\n"
     "| `op` | of the job, unless it is `tts`; with what the operation adds |\n"
     "| `metadata` | of the job |\n"
@@ -401,8 +409,8 @@ static const char result_text[] =
     "The final body that the platform gets, and clients see as `output` and `error`:\n\n"
     "| member | what it is |\n|---|---|\n"
     "| `output` | the result above. Older clients find there as well (`worker.legacy_fields`): "
-    "`audio_base64`, `audio_url`, `duration`, `sample_rate`, `job_id`; on failure `error_code` and "
-    "`error_field` |\n"
+    "`audio_base64`, `audio_url`, `duration`, `sample_rate`, `job_id`. On failure always "
+    "`error_code` and `error_field` |\n"
     "| `error` | on failure only: a string that holds the JSON object `error_type`, "
     "`error_message`, `error_traceback` (where), `hostname`, `worker_id`, `runpod_version`, "
     "`error_code`, `error_field` |\n"

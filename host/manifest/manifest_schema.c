@@ -107,10 +107,13 @@ const char *const manifest_families[] = {"BUCKET_", "R2_ NEXT_PUBLIC_R2_", "S3_ 
 #define AT(member) .offset = offsetof(struct manifest_storage, member)
 static const struct key_spec storage_keys[] = {
     {"type", KEY_CHOICE, AT(type), .min = STORAGE_NONE, .choices = storage_types,
-     .fallback_note = "`s3` when a bucket or an endpoint is named, else `file` when `dir` is",
+     .fallback_note =
+         "`file` when `dir` is named and the manifest names no bucket or endpoint; `s3` when a "
+         "bucket is named, or an endpoint other than by `AWS_ENDPOINT_URL`",
      .help = "`none`: nothing is stored, whatever else is said."},
     {"dir", KEY_DIR, AT(dir), .fallback_note = "none",
-     .help = "Of `type: file`: objects are files below it."},
+     .help = "Of `type: file`: objects are files below it. A worker of a queue needs a "
+             "`public_base_url` then."},
     {"endpoint", KEY_TEXT, .flags = KEY_FAMILY | KEY_FAMILY_SIGN, AT(endpoint),
      .fallback_note = "R2's for an `account_id`, else that of AWS in the region",
      .env = "BUCKET_ENDPOINT_URL R2_ENDPOINT R2_ENDPOINT_URL AWS_ENDPOINT_URL",

@@ -167,7 +167,7 @@ struct voice_ref {
     bool is_speaker;
     char *library_dir,
         *library_id; /* of a library's voice, looked up again when it is opened; else NULL */
-    bool has_own_transcript;      /* the job gave another one than the library's */
+    bool has_own_transcript;      /* or language: the job gave another one than the library's */
     char sha256[DIGEST_HEX_SIZE]; /* of the library's recording; else "" */
     char *path;                   /* a recording on disk, of no library, or NULL */
     struct str bytes;             /* a recording inside the job, decoded from base64 */

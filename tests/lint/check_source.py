@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINES_MAX = 800
 SUFFIXES = (".c", ".h", ".cpp")
 
-# A module sees itself and these (DESIGN section 2: the order in which a job passes them).
+# A module sees itself and these (in the order in which a job passes them).
 MAY_SEE = {
     "base": set(),
     "http": {"base"},

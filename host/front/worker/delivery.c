@@ -1,6 +1,6 @@
 /* What is sent about a job, in order, one request at a time: progress and chunks while it runs,
- * then the final result until it is acknowledged; see queue_private.h. What each answer means:
- * runpod-worker.md, 2.4 to 2.6.
+ * then the final result until it is acknowledged; see queue_private.h. What each answer means: the
+ * `done` and `stream` endpoints as runpod 1.12.0 (PyPI: rp_http.py) meets them.
  */
 #include "front/worker/queue_private.h"
 

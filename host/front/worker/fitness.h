@@ -1,6 +1,7 @@
 /* Is this machine fit for the models: what RUNPOD_MIN_MEMORY_GB and RUNPOD_MIN_DISK_PERCENT ask
- * for, before a job is taken. runpod-worker.md, appendix B; unlike the SDK, only what is asked for
- * is checked: a small model needs no 4 GB.
+ * for, before a job is taken; RUNPOD_SKIP_AUTO_SYSTEM_CHECKS=true asks for nothing. Source: runpod
+ * 1.12.0 (PyPI: rp_system_fitness.py); unlike it, only what is asked for is checked: a small model
+ * needs no 4 GB.
  */
 #ifndef WORKER_FITNESS_H
 #define WORKER_FITNESS_H

@@ -1,5 +1,4 @@
-/* Requests and answers of older clients; see legacy.h. The facts:
- * shared/reference/required-behaviour.md, A.1 to A.14. Where versions of one system contradict each
+/* Requests and answers of older clients; see legacy.h. Where versions of one system contradict each
  * other, the newer one holds.
  */
 #include "front/worker/legacy.h"
@@ -95,7 +94,7 @@ void legacy_destroy(struct legacy *legacy)
     free(legacy);
 }
 
-/* FM-48: without a voice of its own such a job must not be spoken by another one. */
+/* Without a voice of its own such a job must not be spoken by another one. */
 int legacy_check(const struct legacy *legacy, struct err *err)
 {
     bool lacks_voice = !legacy->voice && !legacy->has_profile;

@@ -1,6 +1,6 @@
 /* The local modes: one job from the command line, and an HTTP server with the routes of the Python
- * SDK's development server and of the platform (shared/reference/runpod-worker.md, section 5). Jobs
- * take the same way as those of a queue.
+ * SDK's development server (runpod 1.12.0: rp_fastapi.py) and of the platform. Jobs take the same
+ * way as those of a queue.
  */
 #ifndef WORKER_LOCAL_H
 #define WORKER_LOCAL_H

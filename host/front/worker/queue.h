@@ -1,5 +1,5 @@
 /* The RunPod queue: takes jobs, sends what becomes of them, hears which to stop, and shows that it
- * lives. The protocol: shared/reference/runpod-worker.md, sections 2 to 4.
+ * lives. The protocol is that of runpod 1.12.0 (PyPI: rp_scale.py, rp_job.py, rp_http.py, rp_ping.py).
  */
 #ifndef WORKER_QUEUE_H
 #define WORKER_QUEUE_H

@@ -1,6 +1,5 @@
 /* What the platform tells a worker by its environment, checked once, and the URLs that follow from
- * it. Pure: no network. Names, defaults and rules: runpod-python 1.12.0 and
- * shared/reference/runpod-worker.md, section 1.
+ * it. Pure: no network. Names, defaults and rules: runpod 1.12.0 (PyPI).
  */
 #ifndef WORKER_SETTINGS_H
 #define WORKER_SETTINGS_H

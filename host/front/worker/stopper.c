@@ -1,5 +1,5 @@
 /* The stop channel: a long poll that names jobs which the platform no longer wants; see
- * queue_private.h. runpod-worker.md, 2.3.
+ * queue_private.h.
  */
 #include "front/worker/queue_private.h"
 

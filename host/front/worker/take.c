@@ -1,5 +1,5 @@
 /* The take loop: one long poll at a time, the next as soon as there is room for a job; see
- * queue_private.h. What each answer means: runpod-worker.md, 2.1 and 2.2.
+ * queue_private.h. What each answer means: runpod 1.12.0 (PyPI: rp_job.py).
  */
 #include "front/worker/queue_private.h"
 

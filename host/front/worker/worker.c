@@ -2,8 +2,7 @@
  * the command line, loads the models in the background, and hands over to the queue or to a local
  * mode.
  *
- * The command line's --rp_ options are those of the Python SDK: shared/reference/runpod-worker.md,
- * 5.1.
+ * The command line's --rp_ options are those of the Python SDK (runpod 1.12.0: worker.py).
  */
 #include "front/disks.h"
 #include "front/housekeeping.h"
@@ -282,7 +281,8 @@ static const char worker_doc[] =
     "  voxhost worker --rp_serve_api --rp_api_port 8000\n\n"
     "SIGTERM lets what runs finish (host.drain_s) and delivers every result; a second one ends at "
     "once. Exit codes: 0; 1 when a job of a local mode failed, a required model could not be "
-    "loaded, or a result could not be delivered; 2 when manifest, environment or usage are wrong.";
+    "loaded, a result could not be delivered, the machine is not fit (RUNPOD_MIN_*), or "
+    "--rp_log_level is wrong (as in the SDK); 2 when manifest, environment or usage are wrong.";
 
 int verb_worker(int argc, char **argv)
 {
