@@ -26,9 +26,6 @@ enum audio_encoding { AUDIO_PCM16, AUDIO_PCM24, AUDIO_FLOAT32, AUDIO_ENCODING_CO
 extern const char *const audio_format_names[AUDIO_FORMAT_COUNT];     /* "wav" ... */
 extern const char *const audio_encoding_names[AUDIO_ENCODING_COUNT]; /* "pcm16" ... */
 int audio_format_from(const char *name);
-int audio_encoding_from(const char *name);
-/* MIME type: "audio/wav". */
-const char *audio_content_type(enum audio_format format);
 
 #define AUDIO_RATE_MIN 8000
 #define AUDIO_RATE_MAX 192000

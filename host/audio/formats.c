@@ -12,51 +12,30 @@ const char *const audio_encoding_names[AUDIO_ENCODING_COUNT] = {"pcm16", "pcm24"
 #define ENCODING_BIT(encoding) (1u << (encoding))
 
 struct format {
-    const char *content_type;
     unsigned encodings;        /* ENCODING_BITs */
     uint32_t rates[RATES_MAX]; /* ascending, 0 after the last; none: any */
 };
 
 static const struct format formats[AUDIO_FORMAT_COUNT] = {
-    [AUDIO_WAV] = {"audio/wav",
-                   ENCODING_BIT(AUDIO_PCM16) | ENCODING_BIT(AUDIO_PCM24) |
+    [AUDIO_WAV] = {ENCODING_BIT(AUDIO_PCM16) | ENCODING_BIT(AUDIO_PCM24) |
                        ENCODING_BIT(AUDIO_FLOAT32),
                    {0}},
-    [AUDIO_FLAC] = {"audio/flac", ENCODING_BIT(AUDIO_PCM16) | ENCODING_BIT(AUDIO_PCM24), {0}},
-    [AUDIO_MP3] = {"audio/mpeg",
-                   ENCODING_BIT(AUDIO_PCM16),
+    [AUDIO_FLAC] = {ENCODING_BIT(AUDIO_PCM16) | ENCODING_BIT(AUDIO_PCM24), {0}},
+    [AUDIO_MP3] = {ENCODING_BIT(AUDIO_PCM16),
                    {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000}},
-    [AUDIO_OGG] = {"audio/ogg", ENCODING_BIT(AUDIO_PCM16), {0}},
-    [AUDIO_OPUS] = {"audio/ogg; codecs=opus",
-                    ENCODING_BIT(AUDIO_PCM16),
-                    {8000, 12000, 16000, 24000, 48000}},
-    [AUDIO_PCM] = {"audio/pcm",
-                   ENCODING_BIT(AUDIO_PCM16) | ENCODING_BIT(AUDIO_PCM24) |
+    [AUDIO_OGG] = {ENCODING_BIT(AUDIO_PCM16), {0}},
+    [AUDIO_OPUS] = {ENCODING_BIT(AUDIO_PCM16), {8000, 12000, 16000, 24000, 48000}},
+    [AUDIO_PCM] = {ENCODING_BIT(AUDIO_PCM16) | ENCODING_BIT(AUDIO_PCM24) |
                        ENCODING_BIT(AUDIO_FLOAT32),
                    {0}},
 };
 
-static int name_index(const char *const *names, int count, const char *name)
-{
-    for (int i = 0; i < count; i++)
-        if (strcmp(names[i], name) == 0)
-            return i;
-    return -1;
-}
-
 int audio_format_from(const char *name)
 {
-    return name_index(audio_format_names, AUDIO_FORMAT_COUNT, name);
-}
-
-int audio_encoding_from(const char *name)
-{
-    return name_index(audio_encoding_names, AUDIO_ENCODING_COUNT, name);
-}
-
-const char *audio_content_type(enum audio_format format)
-{
-    return formats[format].content_type;
+    for (int i = 0; i < AUDIO_FORMAT_COUNT; i++)
+        if (strcmp(audio_format_names[i], name) == 0)
+            return i;
+    return -1;
 }
 
 /* "8000, 12000, ..." */

@@ -59,7 +59,7 @@ struct engine {
     size_t count, done, first; /* fetches before `first` are done */
     struct slot slots[HUB_JOBS_MAX];
     unsigned tries;
-    uint64_t bytes_before, bytes_total;
+    uint64_t bytes_total;
     int64_t pause_until; /* the hub wants a rest */
     int64_t save_at;
     struct err *err;

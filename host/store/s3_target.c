@@ -379,11 +379,3 @@ void s3_place_finish(struct s3_place *place)
     free(place->path);
     *place = (struct s3_place){0};
 }
-
-int s3_target_check(const struct s3_target *target, struct err *err)
-{
-    struct s3_place place;
-    int result = s3_place_find(target, "x", &place, err);
-    s3_place_finish(&place);
-    return result;
-}

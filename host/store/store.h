@@ -65,11 +65,6 @@ struct s3_target {
     bool public_only;          /* a stranger named the endpoint: it must be at a public address */
 };
 
-/* Says what is missing or malformed: ERR_INVALID with the manifest's name ("storage.bucket") as the
- * field. Asks no server. No message of this module holds a credential, signature or object's
- * key. */
-int s3_target_check(const struct s3_target *target, struct err *err);
-
 /* --- Objects in either ------------------------------------------------------------------------ */
 
 #define STORAGE_KEY_SIZE_MAX 1024

@@ -22,7 +22,9 @@ struct s3_place {
 };
 
 /* Checks the target and the key (NULL: the bucket itself is meant) and says where the object lies;
- * `place` holds nothing after a failure. */
+ * `place` holds nothing after a failure, which is ERR_INVALID with the manifest's name
+ * ("storage.bucket") as the field. No message of this module holds a credential, signature or
+ * object's key. */
 int s3_place_find(const struct s3_target *target, const char *key, struct s3_place *place,
                   struct err *err);
 void s3_place_finish(struct s3_place *place);
@@ -73,7 +75,7 @@ void s3_close(struct s3 *s3); /* takes NULL */
 const char *s3_name(const struct s3 *s3);
 int64_t s3_clock_skew(const struct s3 *s3);
 /* Appends a URL by which anyone may GET the object until presign_ttl_s after `now_unix_s`. Asks no
- * server. Errors as s3_target_check's, and for a bad key. */
+ * server. Errors as s3_place_find's. */
 int s3_url(const struct s3_target *target, const char *key, int64_t now_unix_s, struct str *url,
            struct err *err);
 /* Appends the presigned URL, by the server's clock where that is known to be another. */

@@ -268,19 +268,6 @@ void voice_entry_write(const struct voice_entry *entry, struct str *out)
 
 /* --- Memory ----------------------------------------------------------------------------------- */
 
-void entry_copy(const struct voice_entry *from, struct voice_entry *to)
-{
-    *to = *from;
-    to->id = mem_copy_string(from->id);
-    to->name = mem_copy_string(from->name);
-    to->language = mem_copy_string(from->language);
-    to->transcript = mem_copy_string(from->transcript);
-    to->consent = mem_copy_string(from->consent);
-    to->metadata = from->metadata ? cJSON_Duplicate(from->metadata, true) : NULL;
-    to->reference.name = mem_copy_string(from->reference.name);
-    to->decoded.name = mem_copy_string(from->decoded.name);
-}
-
 void voice_entry_finish(struct voice_entry *entry)
 {
     free(entry->id);

@@ -47,7 +47,6 @@ int entry_check(const struct voice_entry *entry, struct err *err);
 /* `name` is for messages. Trusts nothing: names of files stay in the folder. */
 int entry_parse(const char *text, size_t len, const char *name, struct voice_entry *entry,
                 struct err *err);
-void entry_copy(const struct voice_entry *from, struct voice_entry *to);
 
 /* --- library.c -------------------------------------------------------------------------------- */
 

@@ -137,12 +137,6 @@ static void write_report(const struct reply_context *context, const struct err *
     str_finish(&message);
 }
 
-void reply_error_report(const struct reply_context *context, const struct err *err,
-                        const struct result *result, struct str *report)
-{
-    write_report(context, err, result, REPORT_TEXT_MAX, report);
-}
-
 /* The member `error`: the report as a string, since an object would read as success (SDK issue
  * 299). */
 static void put_report(const struct reply_context *context, const struct err *err,
@@ -333,10 +327,8 @@ static void write_stream_last(const struct result *result, struct str *chunk)
     str_putc(chunk, '}');
 }
 
-void reply_stream_last(const struct reply_context *context, const struct result *result,
-                       struct str *chunk)
+void reply_stream_last(const struct result *result, struct str *chunk)
 {
-    (void)context;
     static char left_out[] = "words and subtitle_texts are left out, since with them the last "
                              "chunk would be over 900000 bytes";
     struct result last = *result; /* what it points to stays the caller's */

@@ -1,6 +1,6 @@
 /* What is sent about a job: the final body, an error report, a progress update, a chunk of a
- * stream. Pure text. The platform's rules: shared/reference/runpod-worker.md, 2.4 to 3.6; `error`
- * is always a string, and no body can be anything but valid JSON in UTF-8.
+ * stream. Pure text, in the shapes of runpod 1.12.0 (PyPI: rp_job.py); `error` is always a string, and
+ * no body can be anything but valid JSON in UTF-8.
  */
 #ifndef WORKER_REPLY_H
 #define WORKER_REPLY_H
@@ -37,20 +37,17 @@ bool reply_fits(const struct reply_context *context, const struct legacy *legacy
 /* The last chunk of a stream, a JSON value: the result's object (`audio` has no base64), and on
  * failure error_code, error_field. Words and subtitle texts are left out, with a warning, where it
  * would be over 900,000 bytes. */
-void reply_stream_last(const struct reply_context *context, const struct result *result,
-                       struct str *chunk);
+void reply_stream_last(const struct result *result, struct str *chunk);
 /* The body that ends a stream: {"output":[chunks...]}, on failure with "error". `chunks`: all of
  * them, JSON values parted by commas; NULL: they do not fit, or nobody wants them again; then, and
  * where the body would be over body_bytes_max, the output is []. */
 void reply_final_stream(const struct reply_context *context, const struct result *result,
                         const struct str *chunks, bool refresh, struct str *body);
 
-/* Appends the error report as a JSON object: error_type, error_message, error_traceback (where it
- * happened: field, job, model), hostname, worker_id, runpod_version, error_code, error_field. Each
- * text is cut to 16 KiB. `result` NULL: there is no job. */
-void reply_error_report(const struct reply_context *context, const struct err *err,
-                        const struct result *result, struct str *report);
-/* {"error":"{...}"} alone: for a job that was none, or whose own body was refused. */
+/* {"error":"{...}"} alone: for a job that was none, or whose own body was refused. The report is a
+ * JSON object in a string: error_type, error_message, error_traceback (where it happened: field,
+ * job, model), hostname, worker_id, runpod_version, error_code, error_field; each text is cut to
+ * 16 KiB. */
 void reply_failure(const struct reply_context *context, const struct err *err, struct str *body);
 
 /* {"status":"IN_PROGRESS","output":{"progress":0.25}}, in steps of 0.001 within 0 to 1. */

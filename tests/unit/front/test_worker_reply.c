@@ -387,7 +387,7 @@ static void no_text_makes_a_body_invalid(void **state)
         good->id = mem_copy_string(texts[i]);
         bad->model_type = mem_copy_string(texts[i]);
         text_list_add(&bad->warnings, mem_copy_string(texts[i]));
-        for (int which = 0; which < 6; which++) {
+        for (int which = 0; which < 5; which++) {
             str_clear(&body);
             switch (which) {
             case 0:
@@ -397,19 +397,16 @@ static void no_text_makes_a_body_invalid(void **state)
                 reply_final(&context, NULL, good, false, &body);
                 break;
             case 2:
-                reply_stream_last(&context, bad, &body);
+                reply_stream_last(bad, &body);
                 break;
             case 3:
                 reply_final_stream(&context, bad, NULL, false, &body);
-                break;
-            case 4:
-                reply_error_report(&context, &bad->err, bad, &body);
                 break;
             default:
                 reply_failure(&context, &bad->err, &body);
             }
             cJSON *json = parse(&body);
-            if (which == 0 || which == 3 || which == 5)
+            if (which == 0 || which == 3 || which == 4)
                 cJSON_Delete(parse_error(json));
             cJSON_Delete(json);
         }
@@ -431,8 +428,8 @@ static void long_texts_of_a_report_keep_head_and_tail(void **state)
         str_puts(&id, "\xe2\x82\xac");
     str_puts(&id, "TAIL");
     context.hostname = id.data;
-    reply_error_report(&context, &result->err, result, &text);
-    cJSON *report = parse(&text);
+    reply_failure(&context, &result->err, &text);
+    cJSON *body = parse(&text), *report = parse_error(body);
     const char *host = text_of(report, "hostname");
     assert_true(strlen(host) <= 16384 && strlen(host) > 16000);
     assert_int_equal(strncmp(host, "HEAD\xe2\x82\xac", 7), 0);
@@ -440,6 +437,7 @@ static void long_texts_of_a_report_keep_head_and_tail(void **state)
     assert_non_null(strstr(host, "\xe2\x82\xac ... \xe2\x82\xac"));
     assert_null(strstr(host, "\xef\xbf\xbd")); /* no character was cut */
     cJSON_Delete(report);
+    cJSON_Delete(body);
     str_finish(&id);
     str_finish(&text);
     result_destroy(result);
@@ -521,12 +519,10 @@ static void chunk_has_its_place_and_format(void **state)
 
 static void last_chunk_is_the_result_without_audio_bytes(void **state)
 {
-    struct manifest_worker worker = worker_of(18000000, true);
-    struct reply_context context = context_of(&worker);
     struct result *good = make_result(8), *bad = make_failure(ERR_CANCELLED, "text", "stopped");
     struct str chunk = {0};
     (void)state;
-    reply_stream_last(&context, good, &chunk);
+    reply_stream_last(good, &chunk);
     cJSON *json = parse(&chunk);
     assert_string_equal(text_of(json, "status"), "ok");
     assert_null(json_get(json_get(json, "audio"), "base64"));
@@ -535,7 +531,7 @@ static void last_chunk_is_the_result_without_audio_bytes(void **state)
     assert_int_equal(good->base64.len, 8);
     cJSON_Delete(json);
     str_clear(&chunk);
-    reply_stream_last(&context, bad, &chunk);
+    reply_stream_last(bad, &chunk);
     json = parse(&chunk);
     assert_string_equal(text_of(json, "error_code"), "cancelled");
     assert_string_equal(text_of(json, "error_field"), "text");
@@ -547,15 +543,13 @@ static void last_chunk_is_the_result_without_audio_bytes(void **state)
 
 static void last_chunk_is_never_over_its_limit(void **state)
 {
-    struct manifest_worker worker = worker_of(18000000, true);
-    struct reply_context context = context_of(&worker);
     struct result *result = make_result(0);
     struct str chunk = {0};
     (void)state;
     add_words(result, 20000);
     text_list_add(&result->warnings, mem_copy_string("first"));
     result->subtitle_texts[SUBTITLE_VTT] = mem_copy_string("WEBVTT");
-    reply_stream_last(&context, result, &chunk);
+    reply_stream_last(result, &chunk);
     assert_true(chunk.len <= 900000);
     cJSON *json = parse(&chunk);
     assert_null(json_get(json, "words"));
