@@ -215,7 +215,7 @@ class States(ModelCase):
         self.assertEqual(sorted(p.name for p in (self.dir / "cache").iterdir()), ["later", "now"])
 
     def test_a_model_that_loads_late_holds_up_nobody(self):
-        models = [{"model_type": "slow", "plugin": "faulty.so", "preload": False, "options": {"fault": "init_hangs", "hang_ms": 500}},
+        models = [{"model_type": "slow", "plugin": "faulty.so", "preload": False, "options": {"fault": "init_hangs", "hang_ms": 1500}},
                   {"model_type": "fast"}]
         jobs = [{"id": "slow", "text": "x", "model_type": "slow"}, *({"id": f"f{i}", "text": "x", "model_type": "fast"} for i in range(20))]
         done = self.batch(self.manifest(*models), self.jobs(*jobs))
