@@ -112,6 +112,22 @@ void json_write_string(struct str *out, const char *text, size_t len)
     str_putc(out, '"');
 }
 
+void json_write_key(struct str *out, const char *key)
+{
+    if (out->len && out->data[out->len - 1] != '{')
+        str_putc(out, ',');
+    json_write_string(out, key, strlen(key));
+    str_putc(out, ':');
+}
+
+void json_write_text(struct str *out, const char *key, const char *text)
+{
+    if (!text)
+        return;
+    json_write_key(out, key);
+    json_write_string(out, text, strlen(text));
+}
+
 void json_write_number(struct str *out, double number)
 {
     if (!isfinite(number)) {

@@ -43,6 +43,10 @@ const char *json_show(const cJSON *node, char *buf, size_t size);
 
 /* Appends text as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. */
 void json_write_string(struct str *out, const char *text, size_t len);
+/* A member of an object that is being written: a comma, unless it is the first, the key and a colon. */
+void json_write_key(struct str *out, const char *key);
+/* A whole member; nothing for NULL. */
+void json_write_text(struct str *out, const char *key, const char *text);
 /* Appends a number that reads back as the same double, or null for NaN and infinities. */
 void json_write_number(struct str *out, double number);
 /* Appends a value compactly; number literals as they were. */

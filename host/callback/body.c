@@ -63,18 +63,10 @@ char *callback_url_for(const struct manifest_callbacks *manifest, const struct j
 
 /* --- Members ---------------------------------------------------------------------------------- */
 
-static void put_key(struct str *out, const char *key)
-{
-    if (out->data[out->len - 1] != '{')
-        str_putc(out, ',');
-    json_write_string(out, key, strlen(key));
-    str_putc(out, ':');
-}
-
 /* NULL: null. */
 static void put_text(struct str *out, const char *key, const char *text)
 {
-    put_key(out, key);
+    json_write_key(out, key);
     if (text)
         json_write_string(out, text, strlen(text));
     else
@@ -83,7 +75,7 @@ static void put_text(struct str *out, const char *key, const char *text)
 
 static void put_number(struct str *out, const char *key, double number)
 {
-    put_key(out, key);
+    json_write_key(out, key);
     json_write_number(out, number);
 }
 
@@ -99,7 +91,7 @@ static void put_known_echo(struct str *out, const cJSON *echo, const char *key)
     const cJSON *value = json_get(echo, key);
     if (!value)
         return;
-    put_key(out, key);
+    json_write_key(out, key);
     json_write(out, value);
 }
 
@@ -107,7 +99,7 @@ static void put_known_echo(struct str *out, const cJSON *echo, const char *key)
 static void begin_metadata(struct str *out, const cJSON *metadata, const char *const *ours)
 {
     const cJSON *member;
-    put_key(out, "metadata");
+    json_write_key(out, "metadata");
     str_putc(out, '{');
     cJSON_ArrayForEach(member, metadata)
     {
@@ -116,7 +108,7 @@ static void begin_metadata(struct str *out, const cJSON *metadata, const char *c
             i++;
         if (ours[i])
             continue;
-        put_key(out, member->string);
+        json_write_key(out, member->string);
         json_write(out, member);
     }
 }
@@ -173,7 +165,7 @@ static void write_success(const struct result *result, struct str *out)
     put_number(out, "duration_s", result->audio.duration_s);
     put_text(out, "format", audio_format_names[result->audio.format]);
     put_text(out, "model_type", result->model_type);
-    put_key(out, "seed");
+    json_write_key(out, "seed");
     str_printf(out, "%lld}", (long long)result->seed);
 }
 
@@ -200,7 +192,7 @@ static void write_failure(const struct result *result, struct str *out)
     put_text(out, "error_code", err_word(err->code));
     if (err->field[0])
         put_text(out, "error_field", err->field);
-    put_key(out, "retryable");
+    json_write_key(out, "retryable");
     str_puts(out, err_retryable(err->code) ? "true}" : "false}");
     free(details);
 }
@@ -247,7 +239,7 @@ void callback_voice_body(const struct result *result, struct str *out)
     put_of_voice(out, result, "voice_id", "id");
     put_of_voice(out, result, "voice_name", "name");
     put_of_voice(out, result, "language", "language");
-    put_key(out, "is_kids_voice");
+    json_write_key(out, "is_kids_voice");
     str_puts(out, cJSON_IsTrue(json_get(echo, "is_kids_voice")) ? "true" : "false");
     put_text(out, "model_type", result->model_type ? result->model_type : "");
     put_text(out, "profile_path", profile);

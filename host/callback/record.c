@@ -61,23 +61,17 @@ int64_t record_id_time(const char *id)
 
 /* --- Text ------------------------------------------------------------------------------------- */
 
-static void put_text(struct str *out, const char *key, const char *text)
-{
-    str_printf(out, ",\"%s\":", key);
-    json_write_string(out, text, strlen(text));
-}
-
 void record_write(const struct callback *callback, struct str *out)
 {
     str_puts(out, "{\"version\":1");
-    put_text(out, "id", callback->id);
-    put_text(out, "job_id", callback->job_id);
-    put_text(out, "kind", callback->is_error ? "error" : "success");
-    put_text(out, "url", callback->url);
-    put_text(out, "created", callback->created);
+    json_write_text(out, "id", callback->id);
+    json_write_text(out, "job_id", callback->job_id);
+    json_write_text(out, "kind", callback->is_error ? "error" : "success");
+    json_write_text(out, "url", callback->url);
+    json_write_text(out, "created", callback->created);
     str_printf(out, ",\"attempts\":%lld", (long long)callback->attempts);
     if (callback->last_error)
-        put_text(out, "last_error", callback->last_error);
+        json_write_text(out, "last_error", callback->last_error);
     str_puts(out, ",\"body\":");
     json_write_string(out, str_text(&callback->body), callback->body.len);
     str_puts(out, "}\n");

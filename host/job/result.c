@@ -29,26 +29,9 @@ char *result_subtitle_name(const char *audio_name, enum subtitle_format format)
 
 /* --- JSON ------------------------------------------------------------------------------------- */
 
-static void write_key(struct str *out, const char *key)
-{
-    if (out->len && out->data[out->len - 1] != '{')
-        str_putc(out, ',');
-    str_putc(out, '"');
-    str_puts(out, key);
-    str_puts(out, "\":");
-}
-
-static void write_text(struct str *out, const char *key, const char *text)
-{
-    if (!text)
-        return;
-    write_key(out, key);
-    json_write_string(out, text, strlen(text));
-}
-
 static void write_integer(struct str *out, const char *key, uint64_t number)
 {
-    write_key(out, key);
+    json_write_key(out, key);
     str_printf(out, "%llu", (unsigned long long)number);
 }
 
@@ -58,7 +41,7 @@ static void write_rounded(struct str *out, const char *key, int decimals, double
      * its words. */
     static const uint64_t scales[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
     double scaled = number * (double)scales[decimals] + 0.5;
-    write_key(out, key);
+    json_write_key(out, key);
     if (!(scaled >= 0 && scaled < 9e15)) {
         json_write_number(out, number); /* null when it is not finite */
         return;
@@ -72,7 +55,7 @@ static void write_list(struct str *out, const char *key, const struct text_list 
 {
     if (!list->count)
         return;
-    write_key(out, key);
+    json_write_key(out, key);
     str_putc(out, '[');
     for (size_t i = 0; i < list->count; i++) {
         if (i)
@@ -85,23 +68,23 @@ static void write_list(struct str *out, const char *key, const struct text_list 
 static void write_audio(struct str *out, const struct result *result)
 {
     const struct audio_info *audio = &result->audio;
-    write_key(out, "audio");
+    json_write_key(out, "audio");
     str_putc(out, '{');
-    write_text(out, "path", result->path);
-    write_text(out, "url", result->url);
+    json_write_text(out, "path", result->path);
+    json_write_text(out, "url", result->url);
     if (result->base64.len) { /* needs no escapes */
-        write_key(out, "base64");
+        json_write_key(out, "base64");
         str_putc(out, '"');
         str_append(out, result->base64.data, result->base64.len);
         str_putc(out, '"');
     }
-    write_text(out, "format", audio_format_names[audio->format]);
-    write_text(out, "encoding", audio_encoding_names[audio->encoding]);
+    json_write_text(out, "format", audio_format_names[audio->format]);
+    json_write_text(out, "encoding", audio_encoding_names[audio->encoding]);
     write_integer(out, "sample_rate", audio->sample_rate);
     write_integer(out, "channels", audio->channels);
     write_rounded(out, "duration_s", 6, audio->duration_s);
     write_integer(out, "bytes", audio->bytes);
-    write_text(out, "sha256", audio->sha256);
+    json_write_text(out, "sha256", audio->sha256);
     str_putc(out, '}');
 }
 
@@ -113,10 +96,10 @@ static void write_by_format(struct str *out, const char *key,
         if (!texts[i])
             continue;
         if (!any) {
-            write_key(out, key);
+            json_write_key(out, key);
             str_putc(out, '{');
         }
-        write_text(out, subtitle_format_names[i], texts[i]);
+        json_write_text(out, subtitle_format_names[i], texts[i]);
         any = true;
     }
     if (any)
@@ -128,12 +111,12 @@ static void write_answer(struct str *out, const struct result *result)
 {
     const cJSON *member;
     if (result->metadata) {
-        write_key(out, "metadata");
+        json_write_key(out, "metadata");
         json_write(out, result->metadata);
     }
     cJSON_ArrayForEach(member, result->answer)
     {
-        write_key(out, member->string);
+        json_write_key(out, member->string);
         json_write(out, member);
     }
 }
@@ -144,7 +127,7 @@ void result_write_words(const struct result *result, struct str *out)
     for (size_t i = 0; i < result->word_count; i++) {
         const struct audio_word *word = &result->words[i];
         str_puts(out, i ? ",{" : "{");
-        write_text(out, "word", word->word);
+        json_write_text(out, "word", word->word);
         write_rounded(out, "start_s", 4, word->start_s);
         write_rounded(out, "end_s", 4, word->end_s);
         write_integer(out, "text_begin", word->text_begin);
@@ -156,16 +139,16 @@ void result_write_words(const struct result *result, struct str *out)
 
 static void write_words(struct str *out, const struct result *result)
 {
-    write_text(out, "words_url", result->words_url);
+    json_write_text(out, "words_url", result->words_url);
     if (!result->word_count || result->words_url)
         return;
-    write_key(out, "words");
+    json_write_key(out, "words");
     result_write_words(result, out);
 }
 
 static void write_timings(struct str *out, const struct result *result)
 {
-    write_key(out, "timings_ms");
+    json_write_key(out, "timings_ms");
     str_putc(out, '{');
     write_rounded(out, "queue", 3, result->ms.queue);
     write_rounded(out, "load", 3, result->ms.load);
@@ -179,13 +162,13 @@ static void write_timings(struct str *out, const struct result *result)
 
 static void write_error(struct str *out, const struct err *err)
 {
-    write_key(out, "error");
+    json_write_key(out, "error");
     str_putc(out, '{');
-    write_text(out, "code", err_word(err->code));
-    write_text(out, "message", err->message);
+    json_write_text(out, "code", err_word(err->code));
+    json_write_text(out, "message", err->message);
     if (err->field[0])
-        write_text(out, "field", err->field);
-    write_key(out, "retryable");
+        json_write_text(out, "field", err->field);
+    json_write_key(out, "retryable");
     str_puts(out, err_retryable(err->code) ? "true}" : "false}");
 }
 
@@ -193,15 +176,15 @@ void result_write_members(const struct result *result, struct str *out)
 {
     bool ok = result->err.code == ERR_NONE;
     bool has_audio = ok && (result->op == OP_TTS || result->audio.frames);
-    write_key(out, "id");
+    json_write_key(out, "id");
     if (result->id)
         json_write_string(out, result->id, strlen(result->id));
     else
         str_puts(out, "null");
-    write_text(out, "status", result->status ? result->status : ok ? "ok" : "error");
+    json_write_text(out, "status", result->status ? result->status : ok ? "ok" : "error");
     if (result->op != OP_TTS)
-        write_text(out, "op", job_op_names[result->op]);
-    write_text(out, "model_type", result->model_type);
+        json_write_text(out, "op", job_op_names[result->op]);
+    json_write_text(out, "model_type", result->model_type);
     if (result->has_seed)
         write_integer(out, "seed", (uint64_t)result->seed);
     if (has_audio)
@@ -210,7 +193,7 @@ void result_write_members(const struct result *result, struct str *out)
     write_list(out, "subtitles", &result->subtitles);
     write_by_format(out, "subtitle_texts", result->subtitle_texts);
     write_by_format(out, "subtitle_urls", result->subtitle_urls);
-    write_text(out, "timing_error", result->timing_error);
+    json_write_text(out, "timing_error", result->timing_error);
     write_words(out, result);
     write_list(out, "warnings", &result->warnings);
     if (result->hash[0])
@@ -220,7 +203,7 @@ void result_write_members(const struct result *result, struct str *out)
     if (!ok)
         write_error(out, &result->err);
     if (result->hash[0])
-        write_text(out, "job_hash", result->hash);
+        json_write_text(out, "job_hash", result->hash);
     if (result->line)
         write_integer(out, "line", result->line);
     if (result->record)

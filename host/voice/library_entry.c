@@ -218,14 +218,6 @@ int entry_parse(const char *text, size_t len, const char *name, struct voice_ent
 
 /* --- Writing ---------------------------------------------------------------------------------- */
 
-static void write_text(struct str *out, const char *name, const char *text)
-{
-    if (!text)
-        return;
-    str_printf(out, ",\"%s\":", name);
-    json_write_string(out, text, strlen(text));
-}
-
 static void write_file(struct str *out, const char *name, const struct voice_file *file)
 {
     str_printf(out, ",\"%s\":{\"file\":", name);
@@ -239,10 +231,10 @@ void voice_entry_write(const struct voice_entry *entry, struct str *out)
 {
     str_puts(out, "{\"id\":");
     json_write_string(out, entry->id, strlen(entry->id));
-    write_text(out, "name", entry->name);
-    write_text(out, "language", entry->language);
-    write_text(out, "transcript", entry->transcript);
-    write_text(out, "consent", entry->consent);
+    json_write_text(out, "name", entry->name);
+    json_write_text(out, "language", entry->language);
+    json_write_text(out, "transcript", entry->transcript);
+    json_write_text(out, "consent", entry->consent);
     if (entry->metadata) {
         str_puts(out, ",\"metadata\":");
         json_write(out, entry->metadata);
@@ -259,8 +251,8 @@ void voice_entry_write(const struct voice_entry *entry, struct str *out)
         write_file(out, "decoded", &entry->decoded);
         str_putc(out, '}');
     }
-    write_text(out, "created", entry->created[0] ? entry->created : NULL);
-    write_text(out, "updated", entry->updated[0] ? entry->updated : NULL);
+    json_write_text(out, "created", entry->created[0] ? entry->created : NULL);
+    json_write_text(out, "updated", entry->updated[0] ? entry->updated : NULL);
     if (entry->is_plain)
         str_puts(out, ",\"plain\":true");
     str_putc(out, '}');

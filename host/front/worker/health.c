@@ -35,25 +35,17 @@ enum health_state health_state(const struct health_options *options)
 
 /* --- Bodies ----------------------------------------------------------------------------------- */
 
-static void write_text(struct str *out, const char *key, const char *text)
-{
-    str_printf(out, "\"%s\":", key);
-    json_write_string(out, text, strlen(text));
-}
-
 static void write_model(struct model *model, struct str *out)
 {
     struct err why = {0};
     enum model_state state = model_state(model, &why);
     str_putc(out, '{');
-    write_text(out, "model_type", model_name(model));
+    json_write_text(out, "model_type", model_name(model));
     str_printf(out, ",\"state\":\"%s\"", model_state_names[state]);
     if (state == MODEL_READY)
         str_printf(out, ",\"load_ms\":%" PRId64, model_load_ms(model));
-    if (state == MODEL_FAILED) {
-        str_putc(out, ',');
-        write_text(out, "error", why.message);
-    }
+    if (state == MODEL_FAILED)
+        json_write_text(out, "error", why.message);
     str_putc(out, '}');
 }
 
@@ -62,9 +54,8 @@ static void write_health(const struct health_options *options, enum health_state
 {
     struct metrics_jobs jobs = metrics_jobs(options->metrics);
     str_putc(out, '{');
-    write_text(out, "version", VOXHOST_VERSION);
-    str_putc(out, ',');
-    write_text(out, "worker", options->worker_id);
+    json_write_text(out, "version", VOXHOST_VERSION);
+    json_write_text(out, "worker", options->worker_id);
     str_printf(out,
                ",\"state\":\"%s\",\"jobs\":{\"ok\":%" PRIu64 ",\"failed\":%" PRIu64
                ",\"in_progress\":%" PRIu64 "},\"models\":[",

@@ -222,22 +222,9 @@ void legacy_prepare(const struct legacy *legacy, struct result *result)
     }
 }
 
-static void put_key(struct str *out, const char *key)
-{
-    str_printf(out, ",\"%s\":", key);
-}
-
-static void put_text(struct str *out, const char *key, const char *text)
-{
-    if (!text)
-        return;
-    put_key(out, key);
-    json_write_string(out, text, strlen(text));
-}
-
 static void put_number(struct str *out, const char *key, double number)
 {
-    put_key(out, key);
+    json_write_key(out, key);
     json_write_number(out, number);
 }
 
@@ -248,7 +235,7 @@ static void put_timing_files(const struct result *result, struct str *out)
         if (!result->subtitle_urls[i])
             continue;
         if (*separator == '{')
-            put_key(out, "timing_files");
+            json_write_key(out, "timing_files");
         str_printf(out, "%s\"%s\":", separator, subtitle_format_names[i]);
         json_write_string(out, result->subtitle_urls[i], strlen(result->subtitle_urls[i]));
         separator = ",";
@@ -260,7 +247,7 @@ static void put_timing_files(const struct result *result, struct str *out)
 /* Inline, where nothing is stored, as the first version had them. */
 static void put_word_timings(const struct result *result, struct str *out)
 {
-    put_key(out, "word_timings");
+    json_write_key(out, "word_timings");
     for (size_t i = 0; i < result->word_count; i++) {
         const struct audio_word *word = &result->words[i];
         str_puts(out, i ? ",{\"word\":" : "[{\"word\":");
@@ -278,12 +265,12 @@ static void put_files_speech(const struct legacy *legacy, const struct result *r
     bool has_times = false;
     for (size_t i = 0; i < SUBTITLE_FORMAT_COUNT; i++)
         has_times = has_times || result->subtitle_urls[i] || result->subtitle_texts[i];
-    put_text(out, "text", legacy->text);
+    json_write_text(out, "text", legacy->text);
     if (!has_times)
         return;
     put_timing_files(result, out);
-    put_text(out, "timing_format", legacy->timing_format ? legacy->timing_format : "srt");
-    put_text(out, "timing_method", "model");
+    json_write_text(out, "timing_format", legacy->timing_format ? legacy->timing_format : "srt");
+    json_write_text(out, "timing_method", "model");
     put_number(out, "word_count", (double)result->word_count);
     if (!result->url && result->word_count)
         put_word_timings(result, out);
@@ -308,15 +295,15 @@ static void put_files_download(const struct result *result, struct str *out)
     const cJSON *filename = json_get(file, "filename"), *ours = json_get(file, "content_type");
     const char *dot = cJSON_IsString(filename) ? strrchr(filename->valuestring, '.') : NULL;
     const char *format = dot ? dot + 1 : NULL;
-    put_text(out, "content_type",
-             older_content_type(format, cJSON_IsString(ours) ? ours->valuestring : NULL));
-    put_text(out, "filename", cJSON_IsString(filename) ? filename->valuestring : NULL);
-    put_text(out, "format", format);
+    json_write_text(out, "content_type",
+                    older_content_type(format, cJSON_IsString(ours) ? ours->valuestring : NULL));
+    json_write_text(out, "filename", cJSON_IsString(filename) ? filename->valuestring : NULL);
+    json_write_text(out, "format", format);
     const cJSON *url = json_get(file, "url"), *base64 = json_get(file, "base64");
     if (cJSON_IsString(url))
-        put_text(out, is_timing ? "timing_url" : "audio_url", url->valuestring);
+        json_write_text(out, is_timing ? "timing_url" : "audio_url", url->valuestring);
     if (cJSON_IsString(base64))
-        put_text(out, is_timing ? "timing_data" : "audio_data", base64->valuestring);
+        json_write_text(out, is_timing ? "timing_data" : "audio_data", base64->valuestring);
 }
 
 /* One place under all the names that it had. */
@@ -327,14 +314,14 @@ static void put_places(const struct legacy *legacy, const struct result *result,
     if (!result->url)
         return;
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
-        put_text(out, urls[i], result->url);
-    put_text(out, "storage_path", result->key);
-    put_text(out, "r2_path", result->key);
+        json_write_text(out, urls[i], result->url);
+    json_write_text(out, "storage_path", result->key);
+    json_write_text(out, "r2_path", result->key);
     if (!legacy->has_paths) {
-        put_text(out, "file_path", result->url);
+        json_write_text(out, "file_path", result->url);
         put_number(out, "file_size_mb", (double)result->audio.bytes / (1 << 20));
         if (!result->base64.len) { /* else reply.c puts it there */
-            put_key(out, "audio_base64");
+            json_write_key(out, "audio_base64");
             str_puts(out, "null");
         }
     }
@@ -350,16 +337,16 @@ static void put_new_voice(const struct result *result, struct str *out)
     const cJSON *profile = json_get(json_get(result->answer, "profile"), "base64");
     for (size_t i = 0; i < 4; i++)
         if (cJSON_IsString(json_get(voice, names[i][0])))
-            put_text(out, names[i][1], json_get(voice, names[i][0])->valuestring);
+            json_write_text(out, names[i][1], json_get(voice, names[i][0])->valuestring);
     if (cJSON_IsString(profile))
-        put_text(out, "profile_base64", profile->valuestring);
-    put_text(out, "embedding_path", answer_text(result, "profile_path"));
-    put_text(out, "r2_profile_path", answer_text(result, "profile_path"));
-    put_text(out, "r2_sample_path", answer_text(result, "sample_path"));
+        json_write_text(out, "profile_base64", profile->valuestring);
+    json_write_text(out, "embedding_path", answer_text(result, "profile_path"));
+    json_write_text(out, "r2_profile_path", answer_text(result, "profile_path"));
+    json_write_text(out, "r2_sample_path", answer_text(result, "sample_path"));
     const char *sample = answer_text(result, "sample_path");
     if (!sample)
-        put_text(out, "sample_path", result->url);
-    put_text(out, "sample_audio_path", sample ? sample : result->url);
+        json_write_text(out, "sample_path", result->url);
+    json_write_text(out, "sample_audio_path", sample ? sample : result->url);
 }
 
 /* What the systems called their models when these spoke. */
@@ -380,7 +367,7 @@ void legacy_write(const struct legacy *legacy, const struct result *result, stru
     if (legacy->family == FAMILY_VOICES && result->err.code != ERR_NONE) {
         struct str text = {0};
         legacy_error(legacy, &result->err, &text);
-        put_text(out, "message", str_text(&text));
+        json_write_text(out, "message", str_text(&text));
         str_finish(&text);
     }
     if (result->err.code != ERR_NONE)
@@ -394,11 +381,11 @@ void legacy_write(const struct legacy *legacy, const struct result *result, stru
     if (legacy->op == OP_VOICE_CREATE)
         put_new_voice(result, out);
     else if (legacy->op == OP_TTS)
-        put_text(out, "voice_id", legacy->voice);
+        json_write_text(out, "voice_id", legacy->voice);
     put_places(legacy, result, out);
     put_number(out, "generation_time", result->ms.total / 1000);
-    put_text(out, "model", older_model(legacy, result));
-    put_text(out, "callback_url", result->caller.callback_url);
+    json_write_text(out, "model", older_model(legacy, result));
+    json_write_text(out, "callback_url", result->caller.callback_url);
 }
 
 /* --- Failures --------------------------------------------------------------------------------- */

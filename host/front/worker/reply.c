@@ -15,24 +15,9 @@
 #define REPORT_TEXT_MIN 64
 #define STREAM_LAST_MAX 900000 /* bytes of the last chunk; the platform's limit is 1 MB */
 
-static void put_key(struct str *out, const char *key)
-{
-    if (out->data[out->len - 1] != '{')
-        str_putc(out, ',');
-    str_putc(out, '"');
-    str_puts(out, key);
-    str_puts(out, "\":");
-}
-
-static void put_text(struct str *out, const char *key, const char *text)
-{
-    put_key(out, key);
-    json_write_string(out, text, strlen(text));
-}
-
 static void put_base64(struct str *out, const char *key, const struct str *base64)
 {
-    put_key(out, key);
+    json_write_key(out, key);
     str_putc(out, '"');
     str_append(out, str_text(base64), base64->len);
     str_putc(out, '"');
@@ -86,7 +71,7 @@ static void put_clipped(struct str *out, const char *key, const char *text, size
     static const char gap[] = " ... ";
     size_t len = strlen(text);
     if (len <= max) {
-        put_text(out, key, text);
+        json_write_text(out, key, text);
         return;
     }
     size_t half = (max - (sizeof(gap) - 1)) / 2, tail = len - half;
@@ -96,7 +81,7 @@ static void put_clipped(struct str *out, const char *key, const char *text, size
     str_append(&clipped, text, utf8_cut(text, len, half));
     str_puts(&clipped, gap);
     str_puts(&clipped, text + tail);
-    put_text(out, key, str_text(&clipped));
+    json_write_text(out, key, str_text(&clipped));
     str_finish(&clipped);
 }
 
@@ -124,13 +109,13 @@ static void write_report(const struct reply_context *context, const struct err *
         str_printf(&message, "%s: ", err->field);
     str_puts(&message, err->message);
     str_putc(out, '{');
-    put_text(out, "error_type", reply_error_type(err->code));
+    json_write_text(out, "error_type", reply_error_type(err->code));
     put_clipped(out, "error_message", str_text(&message), text_max);
     put_place(out, err, result, text_max);
     put_clipped(out, "hostname", context->hostname, text_max);
     put_clipped(out, "worker_id", context->worker_id, text_max);
     put_clipped(out, "runpod_version", context->manifest->runpod_version, text_max);
-    put_text(out, "error_code", err_word(err->code));
+    json_write_text(out, "error_code", err_word(err->code));
     if (err->field[0])
         put_clipped(out, "error_field", err->field, text_max);
     str_putc(out, '}');
@@ -144,7 +129,7 @@ static void put_report(const struct reply_context *context, const struct err *er
 {
     struct str report = {0};
     write_report(context, err, result, text_max, &report);
-    put_text(body, "error", str_text(&report));
+    json_write_text(body, "error", str_text(&report));
     str_finish(&report);
 }
 
@@ -167,7 +152,7 @@ static void put_end(const struct reply_context *context, const struct legacy *le
     else if (result->err.code != ERR_NONE)
         put_report(context, &result->err, result, text_max, body);
     if (refresh) {
-        put_key(body, "stopPod");
+        json_write_key(body, "stopPod");
         str_puts(body, "true");
     }
     str_putc(body, '}');
@@ -193,9 +178,9 @@ static void put_error_fields(const struct err *err, struct str *out)
 {
     if (err->code == ERR_NONE)
         return;
-    put_text(out, "error_code", err_word(err->code));
+    json_write_text(out, "error_code", err_word(err->code));
     if (err->field[0])
-        put_text(out, "error_field", err->field);
+        json_write_text(out, "error_field", err->field);
 }
 
 /* What older clients look for, but for the audio. */
@@ -203,14 +188,14 @@ static void put_legacy_fields(const struct result *result, struct str *out)
 {
     if (result->err.code == ERR_NONE && (result->op == OP_TTS || result->audio.frames)) {
         if (result->url)
-            put_text(out, "audio_url", result->url);
-        put_key(out, "duration");
+            json_write_text(out, "audio_url", result->url);
+        json_write_key(out, "duration");
         json_write_number(out, result->audio.duration_s);
-        put_key(out, "sample_rate");
+        json_write_key(out, "sample_rate");
         str_printf(out, "%u", (unsigned)result->audio.sample_rate);
     }
     if (result->id && !json_get(result->answer, "job_id"))
-        put_text(out, "job_id", result->id);
+        json_write_text(out, "job_id", result->id);
 }
 
 /* Writes the body from `begin` on; `copy`: with the audio a second time. False when it is too
