@@ -135,7 +135,7 @@ char *callback_host_of(const char *url)
 static void explain(const char *url, int status, struct err *err)
 {
     char *host = callback_host_of(url);
-    if (status >= 300 && status <= 399)
+    if (status >= 300 && status <= 399 && callback_judge(0, status) != CALLBACK_FOLLOW)
         err_set(err, ERR_INVALID, NULL,
                 "%.255s: answered with status %d, by which a callback would lose its body; name "
                 "the URL that it leads to",

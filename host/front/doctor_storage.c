@@ -62,14 +62,20 @@ struct trial {
 };
 
 /* True when it went well. */
-static bool report(const struct trial *trial, const char *step, int result, const struct err *err)
+static bool report_with(const struct trial *trial, const char *step, int result,
+                        const struct err *err, const char *advice)
 {
     if (result == 0)
         doctor_report(trial->doctor, DOCTOR_OK, SUBJECT, NULL, "%s", step);
     else
-        doctor_report(trial->doctor, DOCTOR_FAIL, SUBJECT, advice_for(err->message), "%s: %s%s%s",
-                      step, err->field, *err->field ? ": " : "", err->message);
+        doctor_report(trial->doctor, DOCTOR_FAIL, SUBJECT, advice, "%s: %s%s%s", step, err->field,
+                      *err->field ? ": " : "", err->message);
     return result == 0;
+}
+
+static bool report(const struct trial *trial, const char *step, int result, const struct err *err)
+{
+    return report_with(trial, step, result, err, advice_for(err->message));
 }
 
 static void check_clock(const struct trial *trial)
@@ -152,11 +158,15 @@ static void try_url(const struct trial *trial, bool is_public)
         (result = http_send(&request, "voxhost/" VOXHOST_VERSION, NULL, &response)) != 0)
         err = response.err;
     if (result == 0 && response.status != 200)
-        result = err_set(&err, ERR_STORAGE, NULL, "was answered %d%s", response.status,
-                         is_public ? ": is storage.public_base_url the bucket's, and public?" : "");
+        result = err_set(&err, ERR_STORAGE, NULL, "was answered %d", response.status);
     if (result == 0)
         result = check_content(&response.body, &err);
-    report(trial, is_public ? "get by the public URL" : "get by a presigned URL", result, &err);
+    if (is_public)
+        report_with(
+            trial, "get by the public URL", result, &err,
+            "check that storage.public_base_url is where the bucket's objects are, and public");
+    else
+        report(trial, "get by a presigned URL", result, &err);
     str_finish(&response.body);
     str_finish(&response.headers);
     str_finish(&url);
