@@ -174,6 +174,14 @@ bool http_call_is_answered(const struct http_call *call)
     return call->transfer.answered;
 }
 
+bool http_call_has_begun(const struct http_call *call)
+{
+    curl_off_t first_byte_us = 0;
+    call->client->curl->easy_getinfo(call->transfer.easy, CURLINFO_STARTTRANSFER_TIME_T,
+                                     &first_byte_us);
+    return first_byte_us > 0;
+}
+
 /* --- The loop -------------------------------------------------------------------------------- */
 
 /* True when something ended. */

@@ -88,6 +88,8 @@ struct http_call *http_client_start(struct http_client *client, const struct htt
 void http_call_cancel(struct http_call *call);
 /* True once an answer has begun to arrive, other than one that leads elsewhere or says to wait. */
 bool http_call_is_answered(const struct http_call *call);
+/* True once the first byte of any answer is here. */
+bool http_call_has_begun(const struct http_call *call);
 /* Lets transfers run and calls `done` for those that ended, until something ended, somebody called
  * http_client_wake, or `deadline` (clock_now; in the past: looks once without waiting). */
 void http_client_poll(struct http_client *client, int64_t deadline);

@@ -31,6 +31,7 @@ class Answer:
     body: typing.Union[bytes, str, None] = None  # with a status; other JSON values are serialised
     headers: tuple = ()  # pairs; Content-Type defaults to application/json where there is a body
     delay_s: float = 0  # before the first byte of the answer
+    head_s: float = 0  # between the first byte and the rest
     slow_s: float = 0  # the body in ten pieces over this time
     drop: typing.Optional[str] = None  # "before": close instead of processing; "after": process, close unanswered
     truncate: typing.Optional[int] = None  # so many bytes of the body, then close
@@ -231,6 +232,12 @@ class Connection(asyncio.Protocol):
         if answer.chunked:
             pieces = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece]
             pieces += [] if cut else [b"0\r\n\r\n"]
+        if answer.head_s:
+            whole = head + b"".join(pieces)
+            self.transport.write(whole[:1])
+            self.plane.loop.call_later(answer.head_s, self.transport.write, whole[1:])
+            self.plane.loop.call_later(answer.head_s * 1.001 + 0.001, self._answered, request, cut)
+            return not cut
         if not answer.slow_s:
             self.transport.write(head + b"".join(pieces))
             self._answered(request, cut)

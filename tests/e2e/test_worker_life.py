@@ -342,6 +342,15 @@ class Shutdown(LifeCase):
         self.assertGreater(worker.stop(), 1)
         self.assertEqual(plane.job(job_id).state, "COMPLETED")
 
+    def test_case_46_job_of_which_one_byte_is_there(self):
+        plane = self.start_plane()
+        plane.script("take", [Answer(head_s=0.4)])
+        worker = self.start_worker(plane)
+        job_id = plane.submit(tone())
+        plane.wait_for(lambda: plane.job(job_id).taken, TIMEOUT_S, "the job to be handed out")
+        worker.stop()
+        self.assertEqual(plane.job(job_id).state, "COMPLETED")
+
     def test_case_46_job_after_the_drain(self):
         """There is no time left to run it: it is told so, and not left without an answer."""
         plane = self.start_plane()
@@ -408,6 +417,24 @@ class Shutdown(LifeCase):
         job_id = plane.submit({"input": {"text": "x", "options": {"fault": "returns_einternal"}}})
         self.assertEqual(plane.wait(job_id, TIMEOUT_S).state, "FAILED")
         self.assertLess(worker.stop(timeout=30), 2 * NOT_AT_ONCE_S)
+
+    def test_case_47_chunks_that_nobody_takes_keep_no_result(self):
+        plane = self.start_plane()
+        plane.fault("stream", lambda request: Answer(stall=True))
+        worker = self.start_worker(plane, host={"drain_s": 1})
+        job_id = plane.submit(tone(stream=True, format="pcm", duration_ms=200))
+        plane.wait_for(lambda: plane.on("stream"), TIMEOUT_S, "a chunk")
+        worker.stop()
+        self.assertEqual(plane.job(job_id).state, "COMPLETED")
+
+    def test_case_47_progress_that_nobody_takes_keeps_no_result(self):
+        plane = self.start_plane()
+        plane.fault("done", lambda request: None if request.final else Answer(stall=True))
+        worker = self.start_worker(plane, host={"drain_s": 3}, worker={"progress_s": 0.1})
+        job_id = plane.submit(tone(sleep_ms=1500))
+        plane.wait_for(lambda: plane.on("done"), TIMEOUT_S, "progress")
+        worker.stop()
+        self.assertEqual(plane.job(job_id).state, "COMPLETED")
 
     def test_case_47_result_that_cannot_be_delivered(self):
         """The drain ends although the platform is gone, says which job was lost, and fails."""

@@ -117,6 +117,15 @@ class Streams(WorkerCase):
         self.assert_one_after_another(plane, job)
         self.assertEqual(len(worker.wait_logs(1, event="a chunk of a stream is lost", job=job.id)), 1)
 
+    def test_case_32_the_result_does_not_wait_for_chunks_that_nobody_takes(self):
+        plane = self.start_plane()
+        plane.script("stream", [Answer()])
+        plane.fault("stream", lambda request: Answer(stall=True))
+        worker = self.start_worker(plane, worker={"request_s": 1})
+        job = plane.wait(plane.submit(tone(format="pcm", stream=True, duration_ms=3000)), TIMEOUT_S)
+        self.assertEqual(job.state, "COMPLETED")
+        worker.wait_log(event="the last chunks of a stream are lost", job=job.id)
+
     def test_case_33_error_in_mid_stream(self):
         plane = self.start_plane()
         self.start_worker(plane, {"model_type": "faulty", "plugin": "faulty.so"}, worker={"stream_chunk_bytes": 1000})

@@ -222,6 +222,7 @@ static void chunk_done(struct http_response *response, void *arg)
     queue->now = clock_now();
     if (status >= 200 && status < 300) {
         metrics_count(queue->metrics, METRIC_CHUNKS_SENT);
+        held->moved_at = queue->now;
         settle(held);
         return;
     }
@@ -292,11 +293,44 @@ static void send_progress(struct held *held)
     queue_wake_at(queue, held->progress_at);
 }
 
+/* --- What is left out ------------------------------------------------------------------------- */
+
+/* What says no more than the final result must not keep it: once the job has ended and no chunk
+ * has been taken for the time of a request, or once the worker has no time left. */
+static bool is_time_for_final(const struct held *held)
+{
+    struct queue *queue = held->queue;
+    if (queue->cancelled)
+        return true;
+    if (!held->answer || held->sending == SENDING_FINAL)
+        return false;
+    int64_t until = held->moved_at + (int64_t)(queue->manifest->worker.request_s * (double)CLOCK_S);
+    if (queue->now >= until)
+        return true;
+    queue_wake_at(queue, until);
+    return false;
+}
+
+static void drop_sending(struct held *held)
+{
+    if (held->sending == SENDING_CHUNK)
+        LOG_EVENT(held->queue->log, LOG_ERROR, "delivery", "the last chunks of a stream are lost",
+                  LOG_TEXT("job", held->id),
+                  LOG_TEXT("reason", "the result could not wait longer"));
+    if (held->call)
+        http_call_cancel(held->call);
+    held->call = NULL;
+    settle(held);
+}
+
 /* --- Public ----------------------------------------------------------------------------------- */
 
 void delivery_advance(struct held *held)
 {
     struct queue *queue = held->queue;
+    bool only_final = is_time_for_final(held);
+    if (only_final && (held->sending == SENDING_CHUNK || held->sending == SENDING_PROGRESS))
+        drop_sending(held);
     if (held->call)
         return;
     if (held->stopped) {
@@ -308,11 +342,13 @@ void delivery_advance(struct held *held)
         queue_wake_at(queue, held->next_at);
         return;
     }
-    if (held->sending == SENDING_CHUNK || (held->sending == SENDING_NOTHING && next_chunk(held)))
+    bool has_chunk = !only_final && (held->sending == SENDING_CHUNK ||
+                                     (held->sending == SENDING_NOTHING && next_chunk(held)));
+    if (has_chunk)
         send_chunk(held);
     else if (held->answer)
         send_final(held);
-    else
+    else if (!only_final)
         send_progress(held);
 }
 

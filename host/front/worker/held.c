@@ -94,6 +94,7 @@ static void deliver_mail(struct queue *queue, struct mail *mail)
     if (!mail->answer)
         return;
     held->answer = mail->answer;
+    held->moved_at = queue->now;
     queue->answer_bytes += mail->answer->body.len;
     queue->running_count--;
 }

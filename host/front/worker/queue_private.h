@@ -39,6 +39,7 @@ struct held {
     unsigned attempts;       /* at what is sent now */
     int64_t next_at;         /* not before */
     int64_t give_up_at;      /* the final result, set at its first try */
+    int64_t moved_at;        /* the answer came, or a chunk after it was taken */
     bool refused;            /* the final result was: `body` is sent in its place */
     int64_t progress_at;     /* the next update */
     double progress;         /* of the last one */

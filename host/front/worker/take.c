@@ -15,6 +15,8 @@
 #define BUSY_PAUSE_S 5.0 /* after 429 without Retry-After */
 #define RETRY_AFTER_MAX_S 300.0
 #define ERROR_LOG_EVERY_S 30 /* while it goes on failing */
+#define BEGUN_S 1            /* for the rest of an answer's first line, once the worker ends */
+#define ANSWER_S 600.0       /* for an answer that has begun: who hangs up loses its jobs */
 #define ANSWER_BYTES_MAX \
     (256u << 20) /* of a whole batch: what is longer is lost, since it is not handed out again */
 
@@ -81,9 +83,13 @@ static void take_jobs(struct queue *queue, const struct http_response *response)
     uint64_t before = queue->accepted;
     bool is_json = strcmp(response->content_type, "application/json") == 0;
     if (!is_json || !take_parse(&response->body, accept_job, queue)) {
-        LOG_EVENT(queue->log, LOG_WARN, "take", "the answer has no jobs that could be read",
-                  LOG_TEXT("content_type", response->content_type),
-                  LOG_NUMBER("bytes", response->body.len));
+        if (!queue->take.logged_at ||
+            queue->now - queue->take.logged_at >= ERROR_LOG_EVERY_S * CLOCK_S) {
+            queue->take.logged_at = queue->now;
+            LOG_EVENT(queue->log, LOG_WARN, "take", "the answer has no jobs that could be read",
+                      LOG_TEXT("content_type", response->content_type),
+                      LOG_NUMBER("bytes", response->body.len));
+        }
         take_empty(queue);
     } else if (queue->accepted == before) {
         if (queue->now - queue->take.begun_at < CLOCK_S)
@@ -108,10 +114,6 @@ static void take_done(struct http_response *response, void *arg)
         return;
     }
     if (status != 200 && status != 204 && status != 400) {
-        bool held_open =
-            queue->now - queue->take.begun_at >= (int64_t)(POLL_TIMEOUT_S / 2 * CLOCK_S);
-        if (status == 0 && response->err.code == ERR_TIMEOUT && held_open)
-            return; /* a long poll that nobody ended; sooner, no connection was made */
         take_failed(queue, response);
         return;
     }
@@ -145,8 +147,24 @@ static bool refresh_is_pending(const struct queue *queue)
     return held != NULL;
 }
 
+/* A long poll that nobody ends is hung up on. */
+static void end_silent_poll(struct queue *queue)
+{
+    int64_t ends_at = queue->take.begun_at + (int64_t)(POLL_TIMEOUT_S * CLOCK_S);
+    if (!queue->take.call || http_call_is_answered(queue->take.call))
+        return;
+    if (queue->now < ends_at) {
+        queue_wake_at(queue, ends_at);
+        return;
+    }
+    http_call_cancel(queue->take.call);
+    queue->take.call = NULL;
+    queue->take.next_at = queue->now;
+}
+
 void take_advance(struct queue *queue)
 {
+    end_silent_poll(queue);
     if (refresh_is_pending(queue)) {
         take_abandon(queue);
         return;
@@ -171,7 +189,7 @@ void take_advance(struct queue *queue)
     url_add_query(&url, "job_in_progress", queue->held ? "1" : "0");
     struct http_request request = {.method = "GET",
                                    .url = url.data,
-                                   .timeout_s = POLL_TIMEOUT_S,
+                                   .timeout_s = POLL_TIMEOUT_S + ANSWER_S,
                                    .response_max = ANSWER_BYTES_MAX};
     struct http_response none = {.retry_after_s = -1};
     queue->take.begun_at = queue->now;
@@ -188,6 +206,11 @@ void take_abandon(struct queue *queue)
         http_client_poll(queue->client, 0); /* what has come since */
     if (!queue->take.call || http_call_is_answered(queue->take.call))
         return;
+    int64_t until = queue->take.abandon_at + BEGUN_S * CLOCK_S;
+    if (queue->now < until && http_call_has_begun(queue->take.call)) {
+        queue_wake_at(queue, until);
+        return;
+    }
     http_call_cancel(queue->take.call);
     queue->take.call = NULL;
 }

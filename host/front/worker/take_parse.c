@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define ID_SIZE_MAX 2048
-#define BATCH_MAX 4096 /* elements of one answer that are looked at */
+#define BATCH_MAX (1u << 20) /* elements of one answer that are looked at */
 static const struct json_limits limits = {HTTP_RESPONSE_BYTES_MAX, 1000000, 64};
 
 static size_t skip_space(const char *text, size_t len, size_t at)

@@ -154,6 +154,8 @@ static inline bool route_broken(struct test_server *server, int fd, const char *
     if (strcmp(path, "/half") == 0)
         return send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf") &&
                hang(server, fd);
+    if (strcmp(path, "/half-line") == 0)
+        return send_text(fd, "HTTP/1.1 2") && hang(server, fd);
     if (strcmp(path, "/endless") == 0)
         return send_endless(fd);
     if (strcmp(path, "/truncated") == 0)

@@ -277,6 +277,24 @@ static void is_answered_from_the_first_line_on(void **state)
     http_call_cancel(silent_call);
 }
 
+static void has_begun_from_the_first_byte_on(void **state)
+{
+    (void)state;
+    struct outcome silent = {0}, half = {0};
+    struct http_request request = get("/hang");
+    struct http_call *silent_call = begin(&request, &silent);
+    request = get("/half-line");
+    struct http_call *half_call = begin(&request, &half);
+    int64_t give_up = clock_now() + 30 * CLOCK_S;
+    while (!http_call_has_begun(half_call) && clock_now() < give_up)
+        http_client_poll(client, clock_now() + 10 * CLOCK_MS);
+    assert_true(http_call_has_begun(half_call));
+    assert_false(http_call_is_answered(half_call));
+    assert_false(http_call_has_begun(silent_call));
+    http_call_cancel(half_call);
+    http_call_cancel(silent_call);
+}
+
 /* --- Redirects ------------------------------------------------------------------------------- */
 
 static void redirects_are_followed(void **state)
@@ -633,6 +651,7 @@ int main(void)
         CASE(an_answer_that_is_too_long_is_a_failure),
         CASE(retry_after_is_seconds_in_both_forms),
         CASE(is_answered_from_the_first_line_on),
+        CASE(has_begun_from_the_first_byte_on),
         CASE(redirects_are_followed),
         CASE(authorization_stays_with_its_host),
         CASE(what_is_no_whole_answer_is_a_failure),
