@@ -46,6 +46,7 @@ struct key_spec {
     size_t offset;
     double min, max;            /* numbers: the range; lists: `max` items */
     const char *const *choices; /* ends with NULL */
+    const char *const *lowest;  /* what variables may also call the first of them; ends with NULL */
     const char *fallback;       /* the default as text; NULL: none */
     const char *fallback_note;  /* what the default is when no text says it */
     const char

@@ -347,9 +347,14 @@ static const char *family_find(const struct reader *r, const struct section *s)
 /* Variables that others set may have a choice in capitals; NULL: it is no choice of the key. */
 static const char *choice_find(const struct key_spec *spec, const char *text)
 {
-    for (size_t i = 0; spec->type == KEY_CHOICE && spec->choices[i]; i++)
+    if (spec->type != KEY_CHOICE)
+        return NULL;
+    for (size_t i = 0; spec->choices[i]; i++)
         if (text_equal_nocase(spec->choices[i], text))
             return spec->choices[i];
+    for (size_t i = 0; spec->lowest && spec->lowest[i]; i++)
+        if (text_equal_nocase(spec->lowest[i], text))
+            return spec->choices[0];
     return NULL;
 }
 

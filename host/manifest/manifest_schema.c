@@ -10,6 +10,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const log_all[] = {"trace", "notset", NULL}; /* of RunPod's SDK */
 static const char *const log_formats[] = {"auto", "text", "json", NULL};
 
 #define AT(member) .offset = offsetof(struct manifest, member)
@@ -53,7 +54,8 @@ static const struct key_spec paths_keys[] = {
 #define AT(member) .offset = offsetof(struct manifest_host, member)
 static const struct key_spec host_keys[] = {
     {"log_level", KEY_CHOICE, AT(log_level), .min = LOG_DEBUG, .choices = log_levels,
-     .fallback = "info", .env = "VOXHOST_LOG_LEVEL RUNPOD_LOG_LEVEL RUNPOD_DEBUG_LEVEL",
+     .lowest = log_all, .fallback = "info",
+     .env = "VOXHOST_LOG_LEVEL RUNPOD_LOG_LEVEL RUNPOD_DEBUG_LEVEL",
      .help = "Lines below it are not written."},
     {"log_format", KEY_CHOICE, AT(log_format), .min = LOG_FORMAT_AUTO, .choices = log_formats,
      .fallback = "auto", .env = "VOXHOST_LOG_FORMAT",

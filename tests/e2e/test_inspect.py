@@ -114,6 +114,8 @@ class Config(Case):
         self.assertEqual(self.value(says, **level), ("warn", "manifest"))
         self.assertEqual(self.value(silent, RUNPOD_LOG_LEVEL="ERROR", RUNPOD_DEBUG_LEVEL="DEBUG"), ("error", "environment"))
         self.assertEqual(self.value(silent, RUNPOD_DEBUG_LEVEL="Warn"), ("warn", "environment"))
+        for all_lines in ("TRACE", "notset"):  # the SDK's
+            self.assertEqual(self.value(silent, RUNPOD_LOG_LEVEL=all_lines), ("debug", "environment"))
         self.assertEqual(self.value(says, RUNPOD_LOG_LEVEL="ERROR"), ("warn", "manifest"))
         override = ("--set", "host.log_level=debug")
         self.assertEqual(self.value(says, *override, **level), ("debug", "command_line"))
