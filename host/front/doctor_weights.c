@@ -37,6 +37,12 @@ static void check_weights(struct doctor *doctor, const char *subject,
     weights.advice =
         known ? str_format("voxhost pull %s --dir %s mends it", known->name, model->model_dir)
               : mem_copy_string("pull it again");
+    if (doctor->weights) { /* which notes nothing */
+        char *advice = str_format("voxhost pull --verify --dir %s notes what is wrong, then %s",
+                                  model->model_dir, weights.advice);
+        free(weights.advice);
+        weights.advice = advice;
+    }
     const struct hub_check check = {
         .sizes_only = !doctor->weights, .found = report_file, .arg = &weights};
     if (hub_unfinished(model->model_dir))

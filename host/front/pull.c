@@ -250,6 +250,7 @@ static void on_progress(const struct hub_progress *progress, void *arg)
 static int pull_all(struct pull *pull, struct err *err)
 {
     uint64_t bytes = 0;
+    size_t believed = 0;
     int result = list_sources(pull, err);
     if (result != 0)
         return result;
@@ -263,10 +264,15 @@ static int pull_all(struct pull *pull, struct err *err)
             fputc('\n', stderr);
         return result;
     }
-    for (size_t i = 0; i < pull->item_count; i++)
+    for (size_t i = 0; i < pull->item_count; i++) {
         bytes += pull->items[i].file->size;
-    printf("%zu files, %.3f GB, checked; recorded in %s/" HUB_RECORD "\n", pull->item_count,
-           (double)bytes / 1e9, pull->dir);
+        believed += pull->items[i].by_record ? 1 : 0;
+    }
+    printf("%zu files, %.3f GB: %zu checked by digest", pull->item_count, (double)bytes / 1e9,
+           pull->item_count - believed);
+    if (believed > 0)
+        printf(", %zu not read, of size and time as recorded (--verify reads them)", believed);
+    printf("; recorded in %s/" HUB_RECORD "\n", pull->dir);
     return 0;
 }
 
@@ -308,6 +314,7 @@ static int check_recorded(struct pull *pull, const struct hub_source *source,
     size_t checked = 0, bad = 0;
     const struct hub_check check = {
         .sizes_only = !pull->arguments.verify,
+        .note = pull->arguments.verify,
         .repo = source ? source->repo : NULL,
         .revision = source ? source->revision : NULL,
         .include = include,
@@ -496,7 +503,10 @@ static const struct argp_option options[] = {
     {"jobs", 'j', "N", 0, "Connections at the same time (8)", 0},
     {"offline", KEY_OFFLINE, NULL, 0,
      "Ask no network, only whether all is there (the variable HF_HUB_OFFLINE=1 does the same)", 0},
-    {"verify", KEY_VERIFY, NULL, 0, "Read the files again and compare them with the record", 0},
+    {"verify", KEY_VERIFY, NULL, 0,
+     "Read the files again, compare them with the record, and note there which are wrong: the next "
+     "pull fetches those again",
+     0},
     {0},
 };
 
@@ -508,7 +518,10 @@ static const char doc[] =
     "place. "
     "A pull that is interrupted leaves FILE.part, with which the next one goes on; several at the "
     "same time "
-    "share the work. What was pulled, with its licence, stands in DIR/" HUB_RECORD ". The variable "
+    "share the work. What was pulled, with its licence, stands in DIR/" HUB_RECORD ". A file that "
+    "is there is not read again while its size and time of change are those recorded, unless "
+    "--verify found it wrong; any other is checked by digest, and fetched again if that differs. "
+    "The variable "
     "HF_TOKEN is sent to the hub's own host and nowhere else. HF_HOME and other caches are not "
     "looked at.\n\n"
     "Exit codes: 0 all files are in place; 1 something could not be had, or is wrong; 2 wrong use; "

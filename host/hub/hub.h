@@ -125,21 +125,25 @@ struct hub_item {
     char *local;                       /* below the directory; owned */
     char sha256[HUB_DIGEST_SIZE];      /* set once it is in place */
     uint64_t inode;                    /* likewise: of the file that was checked */
+    int64_t mtime_ns;                  /* likewise, since 1970 */
     bool done;
+    bool by_record; /* done, and not read: the record and the file's size and time say so */
 };
 
 /* Brings all items into `dir`, which is made. Two with one place, and names that we use ourselves,
- * are errors. Done are those that are there and good: by the
- * record of an earlier pull and their size, else by their digest. ERR_CANCELLED once *stop is
- * set; parts are left to go on with. */
+ * are errors. Done are those that are there and good: by the record of an earlier pull, when size
+ * and time of change are its and hub_verify has not noted the file as wrong; else by their digest.
+ * All others, also those that cannot be read, are fetched. ERR_CANCELLED once *stop is set; parts
+ * are left to go on with. */
 int hub_pull(struct hub *hub, const char *dir, struct hub_item *items, size_t count,
              struct err *err);
 void hub_items_finish(struct hub_item *items, size_t count);
 
 /* --- The record ------------------------------------------------------------------------------- */
 
-/* Adds the items, which are done, to the record of `dir`. ERR_STORAGE when a file is no more the
- * one that was checked: another pull has brought another revision of it meanwhile. */
+/* Adds the items, which are done, to the record of `dir`; what was noted of them as wrong goes.
+ * ERR_STORAGE when a file is no more the one that was checked: another pull has brought another
+ * revision of it meanwhile. A record that lacks only their times may stay without. */
 int hub_record_write(const char *dir, const char *endpoint, const struct hub_item *items,
                      size_t count, struct err *err);
 
@@ -152,7 +156,8 @@ const char *hub_record_sha256(const cJSON *record, const char *local);
 bool hub_unfinished(const char *dir);
 
 struct hub_check {
-    bool sizes_only;      /* do not read the files */
+    bool sizes_only;      /* do not read the files; what was noted as wrong is wrong */
+    bool note;            /* in the record, which of the files that were read are wrong */
     const char *repo;     /* only what came from there; NULL: all */
     const char *revision; /* and only of this revision or commit; NULL: any */
     const char *const *include, *const *exclude; /* of paths in the repository */
@@ -162,7 +167,8 @@ struct hub_check {
     void *arg;
 };
 /* Compares the files in `dir` with the record. *checked counts them, *bad those that are missing
- * or other. Fails when there is no record that can be read. */
+ * or other. Fails when there is no record that can be read, or nothing can be noted in it. The
+ * record is all that is ever changed: what is wrong stays until a pull has something better. */
 int hub_verify(const char *dir, const struct hub_check *check, size_t *checked, size_t *bad,
                struct err *err);
 

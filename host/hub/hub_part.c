@@ -230,13 +230,13 @@ static int look_again(struct hub_part *part, const volatile sig_atomic_t *stop, 
         (uint64_t)info.st_size != file->size)
         return PART_OPEN;
     int result = hub_hash_file(part->path, file->digest, stop, &digests, err);
+    if (result == ERR_STORAGE)
+        return PART_OPEN; /* what cannot be read is replaced */
     if (result != 0)
         return result;
     if (strcmp(hub_digest_like(&digests, file->digest), file->digest) != 0)
         return PART_OPEN;
-    memcpy(part->item->sha256, digests.sha256, sizeof(digests.sha256));
-    part->item->inode = (uint64_t)info.st_ino;
-    part->item->done = true;
+    hub_item_done(part->item, &digests, &info);
     return PART_DONE;
 }
 
@@ -324,9 +324,7 @@ int hub_part_finish(struct hub_part *part, struct err *err)
         return err_set(err, ERR_STORAGE, NULL, "%s: cannot be put in place: %s", part->path,
                        strerror(errno));
     forget_state(part);
-    memcpy(part->item->sha256, part->digests.sha256, sizeof(part->digests.sha256));
-    part->item->inode = (uint64_t)info.st_ino;
-    part->item->done = true;
+    hub_item_done(part->item, &part->digests, &info);
     part->changed = false;
     return 0;
 }

@@ -5,6 +5,8 @@
 #include "http/http.h"
 #include "hub/hub.h"
 
+#include <sys/stat.h>
+
 #define HUB_HOPS_MAX 5
 #define HUB_AGENT "voxhost/" VOXHOST_VERSION
 
@@ -131,7 +133,12 @@ int hub_download(struct hub *hub, const char *dir, struct hub_item *items, size_
 
 /* --- The record (hub_record.c) ---------------------------------------------------------------- */
 
-/* The record's entry of a file in place, or NULL. */
-const cJSON *hub_record_find(const cJSON *record, const char *local);
+/* The record's entry (NULL: none) of a file of this size and time of change that may be believed
+ * without reading it: its digests. Not of one that was noted as wrong. */
+bool hub_record_believed(const cJSON *record, const char *local, const struct stat *info,
+                         struct hub_digests *digests);
+/* The item is in place: what was found there. */
+void hub_item_done(struct hub_item *item, const struct hub_digests *digests,
+                   const struct stat *info);
 
 #endif

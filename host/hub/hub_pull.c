@@ -11,15 +11,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+void hub_item_done(struct hub_item *item, const struct hub_digests *digests,
+                   const struct stat *info)
+{
+    memcpy(item->sha256, digests->sha256, sizeof(item->sha256));
+    item->inode = (uint64_t)info->st_ino;
+    item->mtime_ns = (int64_t)info->st_mtim.tv_sec * CLOCK_S + info->st_mtim.tv_nsec;
+    item->done = true;
+}
+
 /* Whether an item is in place already: by the record of an earlier pull, else by its content. */
 static int look_for(struct hub *hub, const char *dir, const cJSON *record, struct hub_item *item,
                     struct err *err)
 {
     struct stat info;
     struct hub_digests digests = {0};
-    const cJSON *known = hub_record_find(record, item->local);
-    const char *sha256 = cJSON_GetStringValue(json_get(known, "sha256"));
-    const char *git = cJSON_GetStringValue(json_get(known, "git_sha1"));
     char *path = fs_join(dir, item->local), *part = str_format("%s.part", path);
     char *state = str_format("%s.state", part), *fresh = str_format("%s.new", state);
     int result = 0;
@@ -30,23 +36,20 @@ static int look_for(struct hub *hub, const char *dir, const cJSON *record, struc
                          "%s: is a directory, where a file is to be put: move it away", path);
     if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size != item->file->size)
         goto out;
-    if (sha256 && strlen(sha256) == sizeof(digests.sha256) - 1) {
-        memcpy(digests.sha256, sha256, sizeof(digests.sha256));
-        if (git && strlen(git) < sizeof(digests.git))
-            memcpy(digests.git, git, strlen(git) + 1);
-    } else {
+    item->by_record = hub_record_believed(record, item->local, &info, &digests);
+    if (!item->by_record)
         result = hub_hash_file(path, item->file->digest, hub->options.stop, &digests, err);
-    }
     if (result == 0 &&
         strcmp(hub_digest_like(&digests, item->file->digest), item->file->digest) == 0) {
-        item->done = true;
-        item->inode = (uint64_t)info.st_ino;
-        memcpy(item->sha256, digests.sha256, sizeof(digests.sha256));
+        hub_item_done(item, &digests, &info);
         if (access(part, F_OK) != 0) {
             unlink(state); /* of a run that was killed between its last two steps */
             unlink(fresh);
         }
     }
+    if (result == ERR_STORAGE)
+        result = 0; /* what cannot be read is fetched */
+    item->by_record = item->by_record && item->done;
 out:
     free(path);
     free(part);

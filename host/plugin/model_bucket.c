@@ -300,24 +300,13 @@ static int fetch_objects(struct bucket *bucket, struct err *err)
 
 /* --- The whole -------------------------------------------------------------------------------- */
 
-static void keep_first(const char *local, uint64_t size, const char *wrong, void *arg)
-{
-    struct str *first = arg;
-    (void)size;
-    if (wrong && first->len == 0)
-        str_printf(first, "%s %s", local, wrong);
-}
-
 /* Whoever put the model there may have forgotten a file: the record tells. */
 static int check_complete(const struct bucket *bucket, struct err *err)
 {
     struct str wrong = {0};
-    const struct hub_check check = {.sizes_only = true, .found = keep_first, .arg = &wrong};
-    size_t checked, bad;
     int result = 0;
-    if (bucket->record)
-        result = hub_verify(bucket->fresh, &check, &checked, &bad, err);
-    if (result == 0 && wrong.len > 0)
+    model_dir_compare(bucket->fresh, &wrong);
+    if (wrong.len > 0)
         result = err_set(err, ERR_STORAGE, NULL,
                          "%s, by its " HUB_RECORD ": put the whole model there", str_text(&wrong));
     str_finish(&wrong);

@@ -1,7 +1,8 @@
 /* Copying a model from the directory of a tier to paths.models: for disks that are faster than a
  * network volume, and only where the manifest asks for it. A copy that cannot be made is no error,
- * since the tier itself is as good. The original stays. Knows no plugins; buckets are in
- * model_bucket.c.
+ * since the tier itself is as good; nor is one made of a model that is not as `voxhost pull`
+ * recorded it, since it would hide the tier once that is mended. The original stays. Knows no
+ * plugins; buckets are in model_bucket.c.
  */
 #include "plugin/model_private.h"
 
@@ -155,6 +156,20 @@ void model_copy_unlock(const char *dir, int lock)
     free(path);
 }
 
+static int check_whole(const char *from, struct err *err)
+{
+    struct str wrong = {0};
+    int result = 0;
+    model_dir_compare(from, &wrong);
+    if (wrong.len > 0)
+        result = err_set(err, ERR_STORAGE, NULL,
+                         "%s, by its " HUB_RECORD ": a copy would hide the tier when that is "
+                         "mended: pull it there again",
+                         str_text(&wrong));
+    str_finish(&wrong);
+    return result;
+}
+
 /* With the directory of `to` locked, so that whoever else wants this copy waits for it. */
 static int copy_locked(const char *from, const char *to, const struct models *all, struct err *err)
 {
@@ -164,7 +179,9 @@ static int copy_locked(const char *from, const char *to, const struct models *al
     if (manifest_dir_holds_model(to))
         goto out;
     model_copy_remove(fresh);
-    result = walk(&copy, from, fresh, 0, add_size, NULL);
+    result = check_whole(from, err);
+    if (result == 0)
+        result = walk(&copy, from, fresh, 0, add_size, NULL);
     if (result == 0)
         result = fs_check_room(dir, copy.bytes, all->manifest->host.min_free_mb, all->log, err);
     copy.files = 0;

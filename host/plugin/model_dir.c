@@ -26,9 +26,7 @@ static void keep_first(const char *local, uint64_t size, const char *wrong, void
         str_printf(first, "%s %s", local, wrong);
 }
 
-/* Appends what is wrong, by the sizes, with the first file that is not as recorded; nothing when
- * all are or there is no record. */
-static void check_record(const char *dir, struct str *wrong)
+void model_dir_compare(const char *dir, struct str *wrong)
 {
     const struct hub_check check = {.sizes_only = true, .found = keep_first, .arg = wrong};
     struct err err = {0};
@@ -42,7 +40,7 @@ static void check_record(const char *dir, struct str *wrong)
 void model_dir_check(const struct model *model)
 {
     struct str wrong = {0};
-    check_record(dir_of(model), &wrong);
+    model_dir_compare(dir_of(model), &wrong);
     if (wrong.len > 0)
         LOG_EVENT(model->owner->log, LOG_WARN, model->config->model_type,
                   "a file of the model is not as voxhost pull recorded it",
@@ -70,7 +68,7 @@ static void find_fault(const char *path, struct str *fault)
     else if (hub_unfinished(path))
         str_puts(fault, "holds a pull that was not completed");
     else
-        check_record(path, fault);
+        model_dir_compare(path, fault);
 }
 
 void model_dir_explain(const struct model *model, const struct err *fetch, struct err *err)

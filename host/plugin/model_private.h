@@ -80,7 +80,10 @@ int model_bucket_fetch(struct model *model, struct err *err);
 /* Says in `err`, of an init that failed, what is wrong with the model's directory, where that can
  * be told, and what to do. `fetch`: what model_bucket_fetch left. */
 void model_dir_explain(const struct model *model, const struct err *fetch, struct err *err);
-/* Logs the first file that is not as `voxhost pull` recorded it, by its size. */
+/* Appends which file of the directory is first not as `voxhost pull` recorded it, by its size, or
+ * that the record cannot be read; nothing when all are or there is no record. */
+void model_dir_compare(const char *dir, struct str *wrong);
+/* Logs that of the model's directory. */
 void model_dir_check(const struct model *model);
 /* scratch.c: the host's side of vox.scratch/1; what dead processes left in the cache directory goes;
  * what is ours goes. */

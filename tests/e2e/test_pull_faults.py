@@ -318,6 +318,124 @@ class Leftovers(PullCase):
         self.assert_pulled({"a.bin": noise(4 << 20), "b.txt": b"b"})
 
 
+class Repairing(PullCase):
+    """A file in place that is no more what was pulled, of the same size."""
+
+    FILES = {"a.bin": noise(200000), "sub/b.txt": b"hello"}
+
+    def setUp(self):
+        super().setUp()
+        self.hub.add(REPO, self.FILES)
+        self.assert_exit(self.pull(), 0)
+        self.hub.log.clear()
+        self.path = self.into / "a.bin"
+
+    def damage(self, same_time=True):
+        """Flips a bit; `same_time`: as a disk does that rots."""
+        times = self.path.stat()
+        data = bytearray(self.path.read_bytes())
+        data[123456] ^= 4
+        self.path.write_bytes(data)
+        later = times.st_mtime_ns + (0 if same_time else 1)
+        os.utime(self.path, ns=(later, later))
+
+    def verify(self, *args):
+        return run("pull", "--verify", "--dir", self.into, *args)
+
+    def assert_mended(self):
+        """FM-75"""
+        done = self.pull()
+        self.assert_exit(done, 0)
+        self.assertIn("1 checked by digest, 1 not read", done.stdout)
+        self.assertEqual(len(self.hub.requests("cdn")), 1, "other than the damaged file was fetched")
+        self.assert_pulled(self.FILES)
+        self.assert_exit(self.verify(), 0)
+        self.assert_exit(self.pull("--offline"), 0)
+
+    def test_what_verify_found_wrong_the_next_pull_fetches(self):
+        for args in ((), ("--offline",), (REPO, "--offline")):
+            with self.subTest(args=args):
+                self.damage()
+                self.assert_failed(self.verify(*args), "1 of 2 files", "pull again")
+                self.assertEqual(self.hub.log, [], "the network was asked")
+                for _ in range(2):
+                    self.assert_failed(self.verify(*args), "1 of 2 files")
+                done = self.pull("--offline")
+                self.assert_failed(done, "offline")
+                self.assertIn("a.bin: is not as recorded, as voxhost pull --verify found", done.stdout)
+                self.assert_mended()
+                self.hub.log.clear()
+
+    def test_a_note_is_for_one_file_and_survives_a_pull_of_others(self):
+        self.damage()
+        self.assert_failed(self.verify(), "1 of 2 files")
+        self.assert_exit(self.pull("--include", "*.txt"), 0)
+        self.assert_exit(self.verify("--include", "*.txt"), 0)
+        self.assert_failed(self.pull("--offline"), "offline")
+        self.assert_mended()
+
+    def test_a_file_that_was_mended_by_hand_is_read_and_kept(self):
+        self.damage()
+        self.assert_failed(self.verify(), "1 of 2 files")
+        self.write("into/a.bin", self.FILES["a.bin"])
+        self.assert_exit(self.pull(), 0)
+        self.assertEqual(self.hub.requests("cdn"), [])
+        self.assert_exit(self.pull("--offline"), 0)
+        self.damage()
+        self.assert_failed(self.verify(), "1 of 2 files")
+        self.write("into/a.bin", self.FILES["a.bin"])
+        self.assert_exit(self.verify(), 0)
+        self.assert_exit(self.pull("--offline"), 0)
+
+    def test_a_file_of_another_time_is_read_without_being_asked(self):
+        self.damage(same_time=False)
+        self.assert_mended()
+
+    def test_what_was_not_read_is_not_said_to_be_checked(self):
+        self.damage()
+        done = self.pull()
+        self.assert_exit(done, 0)
+        self.assertIn("0 checked by digest, 2 not read, of size and time as recorded (--verify reads them)", done.stdout)
+
+    def test_a_copy_without_times_is_read_once_and_then_recorded(self):
+        os.utime(self.path, (1, 1700000000))
+        for text in ("1 checked by digest, 1 not read", "0 checked by digest, 2 not read"):
+            done = self.pull()
+            self.assert_exit(done, 0)
+            self.assertIn(text, done.stdout)
+        self.assertEqual(self.hub.requests("cdn"), [])
+        second = self.record()["sources"][0]["files"]
+        self.assertIn(1700000000 * 10**9, [entry["mtime_unix_ns"] for entry in second])
+
+    def test_whole_seconds_as_archives_keep_them_will_do(self):
+        seconds = self.path.stat().st_mtime_ns // 10**9
+        os.utime(self.path, (seconds, seconds))
+        self.assertIn("0 checked by digest", self.pull().stdout)
+
+    def test_a_record_of_older_versions_is_taken_up(self):
+        record = self.record()
+        for entry in record["sources"][0]["files"]:
+            del entry["mtime_unix_ns"]
+        self.write(f"into/{RECORD}", json.dumps(record))
+        self.assertIn("2 checked by digest;", self.pull().stdout)
+        self.assertIn("0 checked by digest", self.pull().stdout)
+        self.assertEqual(self.hub.requests("cdn"), [])
+
+    def test_a_directory_that_takes_no_notes(self):
+        """A volume may be read-only; a link where the new record would be written stands for that."""
+        (self.into / f"{RECORD}.part").symlink_to("elsewhere")
+        os.utime(self.path, (1, 1700000000))
+        self.assert_exit(self.pull(), 0)
+        self.damage()
+        done = self.verify()
+        self.assert_failed(done, "1 of 2 files are missing or wrong, which cannot be noted", f"{RECORD}.part")
+        self.assertIn("WRONG a.bin: has the SHA-256", done.stdout)
+        self.assertFalse((self.into / "elsewhere").exists())
+        (self.into / f"{RECORD}.part").unlink()
+        self.assert_failed(self.verify(), "1 of 2 files")
+        self.assert_mended()
+
+
 class Resuming(PullCase):
     def slow(self, size=24 << 20, rate=8 << 20):
         data = noise(size)

@@ -125,6 +125,32 @@ class CopyUp(TierCase):
         self.assertIn("model not copied up", done.stderr)
         self.assertEqual(list((self.dir / "local").iterdir()), [])
 
+    def test_a_model_that_is_not_as_it_was_pulled_is_not_copied(self):
+        """FM-75: the copy would hide the tier after it was mended."""
+        files = {name: (self.dir / "volume/m" / name).read_bytes() for name in ("w.bin", "sub/vocab.txt")}
+        entries = [{"path": name, "from": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+                   for name, data in files.items()]
+        record = json.dumps({"version": 1, "sources": [{"repo": "owner/name", "revision": "main", "commit": "a" * 40,
+                                                        "licence": "mit", "files": entries}]})
+        wrong = record.replace('"path": "w.bin",', '"path": "w.bin", "wrong": true,')
+        size = len(self.data)
+        manifest = self.tiers("volume", copy_up=True)
+        for data, text, reason in ((self.data[:-1], record, f"w.bin has {size - 1} bytes, expected {size}"),
+                                   (self.data, wrong, "w.bin is not as recorded, as voxhost pull --verify found"),
+                                   (self.data, "{}", "is no record of a pull")):
+            with self.subTest(reason=reason):
+                self.write("volume/m/w.bin", data)
+                self.write("volume/m/voxhost-pull.json", text)
+                done = self.assert_given(manifest, "volume/m")
+                [line] = [line for line in done.stderr.splitlines() if "model not copied up" in line]
+                self.assertIn(reason, line)
+                self.assertIn("pull it there again", line)
+                self.assertEqual(list((self.dir / "local").iterdir()), [])
+        self.write("volume/m/voxhost-pull.json", record)
+        os.utime(self.dir / "volume/m/w.bin", (1, 1700000000))
+        self.assert_given(manifest, "local/m")
+        self.assert_copied()
+
     def test_several_processes_make_one_copy(self):
         manifest = self.tiers("volume", copy_up=True)
         command = [VOXHOST, "speak", "-m", str(manifest), "x", "-o", str(self.dir / "x.wav")]
@@ -477,7 +503,9 @@ class Weights(TierCase):
         self.assertEqual(code, 1)
         [(message, (level, advice))] = [item for item in found.items() if "w.bin" in item[0]]
         self.assertIn("has the SHA-256", message)
-        self.assertEqual((level, advice), ("fail", f"voxhost pull f5tts --dir {self.dir / 'local/m'} mends it"))
+        place = self.dir / "local/m"
+        self.assertEqual((level, advice), ("fail", f"voxhost pull --verify --dir {place} notes what is wrong, then "
+                                                   f"voxhost pull f5tts --dir {place} mends it"))
         self.write("local/m/w.bin", b"weight")
         (self.dir / "local/m/sub/vocab.txt").unlink()
         code, found = self.doctor(manifest)
