@@ -56,18 +56,29 @@ static const char *header(const struct http_exchange *x, const char *name)
     return x->server->mhd->lookup_connection_value(x->mhd, MHD_HEADER_KIND, name);
 }
 
+/* As the SDK's development server says what is wrong: {"detail": "..."}. */
+static void write_detail(const char *text, struct str *body)
+{
+    str_putc(body, '{');
+    json_write_text(body, "detail", text);
+    str_putc(body, '}');
+}
+
 /* A client that is sending reads its answer only afterwards, and closing the connection meanwhile
  * may lose it. So one that has a body under way is answered past the library, which cannot do
  * this, and its body thrown away. */
 static enum MHD_Result refuse_sender(struct http_exchange *x, int status, const char *text)
 {
-    char answer[256];
-    int len = snprintf(answer, sizeof(answer),
-                       "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: text/plain\r\n"
-                       "Content-Length: %zu\r\n\r\n%s\n",
-                       status, text, strlen(text) + 1, text);
-    ssize_t sent = send(x->connection->fd, answer, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct str answer = {0}, body = {0};
+    write_detail(text, &body);
+    str_printf(&answer,
+               "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Type: application/json\r\n"
+               "Content-Length: %zu\r\n\r\n%s",
+               status, text, body.len, str_text(&body));
+    ssize_t sent = send(x->connection->fd, answer.data, answer.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)sent; /* what a client does not read it need not get */
+    str_finish(&answer);
+    str_finish(&body);
     x->refused = true;
     str_finish(&x->body);
     return MHD_YES;
@@ -83,13 +94,13 @@ static enum MHD_Result refuse(struct http_exchange *x, int status, const char *t
     if (sends && !x->handled && !header(x, MHD_HTTP_HEADER_EXPECT))
         return refuse_sender(x, status, text);
     struct str body = {0};
-    str_printf(&body, "%s\n", text);
+    write_detail(text, &body);
     struct MHD_Response *response =
         mhd->create_response_from_buffer(body.len, body.data, MHD_RESPMEM_MUST_COPY);
     str_finish(&body);
     if (!response)
         return MHD_NO;
-    mhd->add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain");
+    mhd->add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
     mhd->add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     enum MHD_Result result = mhd->queue_response(x->mhd, (unsigned)status, response);
     mhd->destroy_response(response);

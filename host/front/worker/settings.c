@@ -312,7 +312,9 @@ static void read_urls(struct environment *env, struct worker_settings *settings)
                  find(env, "RUNPOD_WEBHOOK_POST_STREAM") ? "RUNPOD_WEBHOOK_POST_STREAM"
                                                          : "RUNPOD_WEBHOOK_JOB_STREAM",
                  names, 2);
-    settings->ping_url = read_url(env, "RUNPOD_WEBHOOK_PING", names, 3);
+    const char *ping_url = find(env, "RUNPOD_WEBHOOK_PING");
+    if (ping_url && strcmp(ping_url, "PING_NOT_SET") != 0) /* the SDK's word for none */
+        settings->ping_url = read_url(env, "RUNPOD_WEBHOOK_PING", names, 3);
     str_finish(&worker);
     str_finish(&gpu);
     if (!settings->key || !find(env, "RUNPOD_POD_ID")) {

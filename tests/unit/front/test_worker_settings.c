@@ -129,6 +129,10 @@ static void hostname_stands_in_for_the_worker_id_but_pings_need_a_pod(void **sta
                     "https://h/v2/e/ping/$RUNPOD_POD_ID"));
     assert_string_equal(s.ping_url, "https://h/v2/e/ping/p");
     settings_finish(&s);
+    s = read_ok(
+        ENV("RUNPOD_POD_ID", "p", "RUNPOD_AI_API_KEY", "k", "RUNPOD_WEBHOOK_PING", "PING_NOT_SET"));
+    assert_null(s.ping_url);
+    settings_finish(&s);
 }
 
 static void other_name_of_the_stream_url_is_taken(void **state)
