@@ -15,6 +15,7 @@
 #define STOP_POLL_MS 20
 #define PATIENCE_S 30.0
 #define STALL_S 60.0
+#define TIME_MIN (10 * CLOCK_MS)       /* before a deadline: less is no time for anything */
 #define BYTES_PER_S_MIN (256.0 * 1024) /* slower than this is no use to a worker */
 #define ANSWER_BYTES_MAX (8u << 20)    /* a page of a list: 1,000 objects */
 #define IDLE_CLIENTS_MAX 16
@@ -37,6 +38,11 @@ struct s3 {
 static bool is_stopped(const atomic_int *stop)
 {
     return stop && atomic_load(stop) != 0;
+}
+
+static bool is_late(const struct s3_request *request)
+{
+    return request->deadline != 0 && clock_now() + TIME_MIN >= request->deadline;
 }
 
 static const char *token_of(const struct s3_target *target)
@@ -182,6 +188,19 @@ static void sign_request(const struct s3 *s3, const struct s3_request *request,
     str_finish(&authorization);
 }
 
+/* How long one attempt may take: never 0, which would be for ever. */
+static double time_for(const struct s3_request *request)
+{
+    double bytes = (double)(request->body_len + request->expected_len);
+    double time_s =
+        (request->patience_s > 0 ? request->patience_s : PATIENCE_S) + bytes / BYTES_PER_S_MIN;
+    if (request->deadline == 0)
+        return time_s;
+    int64_t left = request->deadline - clock_now();
+    double left_s = (double)(left > TIME_MIN ? left : TIME_MIN) / CLOCK_S;
+    return left_s < time_s ? left_s : time_s;
+}
+
 static int send_request(struct s3 *s3, const struct s3_request *request,
                         const struct s3_place *place, int attempt, struct http_response *response)
 {
@@ -196,7 +215,6 @@ static int send_request(struct s3 *s3, const struct s3_request *request,
         headers[i] = lines.items[i];
     const char *query = request->query ? request->query : "";
     char *url = str_format("%s%s%s%s", place->origin, place->path, *query ? "?" : "", query);
-    double bytes = (double)(request->body_len + request->expected_len);
     struct http_request http = {
         .method = request->method,
         .url = url,
@@ -207,8 +225,7 @@ static int send_request(struct s3 *s3, const struct s3_request *request,
         .body_arg = request->arg,
         .take = request->take,
         .take_arg = request->arg,
-        .timeout_s =
-            (request->patience_s > 0 ? request->patience_s : PATIENCE_S) + bytes / BYTES_PER_S_MIN,
+        .timeout_s = time_for(request),
         .stall_timeout_s = request->patience_s > STALL_S ? request->patience_s : STALL_S,
         .response_max = ANSWER_BYTES_MAX,
         .public_only = s3->target.public_only,
@@ -304,6 +321,13 @@ static int say_stopped(const struct s3_request *request, struct err *err)
     return err_set(err, ERR_CANCELLED, NULL, "the %s was stopped", request->what);
 }
 
+/* `last`: what went wrong before; "": nothing. */
+static int say_late(const struct s3_request *request, const char *last, struct err *err)
+{
+    return err_set(err, ERR_TIMEOUT, NULL, "the %s was not done in time%s%s", request->what,
+                   *last ? ": " : "", last);
+}
+
 /* Before attempt `next` (2, 3 ...). */
 static int pause_before(int next, double retry_after_s, const struct s3_request *request,
                         struct err *err)
@@ -313,7 +337,8 @@ static int pause_before(int next, double retry_after_s, const struct s3_request 
     double asked_s = retry_after_s < PAUSE_MAX_S ? retry_after_s : PAUSE_MAX_S;
     if (asked_s * (double)CLOCK_S > (double)pause)
         pause = (int64_t)(asked_s * (double)CLOCK_S);
-    for (int64_t until = clock_now() + pause; clock_now() < until && !is_stopped(request->stop);)
+    for (int64_t until = clock_now() + pause;
+         clock_now() < until && !is_stopped(request->stop) && !is_late(request);)
         nanosleep(&step, NULL);
     return is_stopped(request->stop) ? say_stopped(request, err) : 0;
 }
@@ -372,23 +397,27 @@ int s3_run(struct s3 *s3, const struct s3_request *request, struct http_response
         return err->code;
     int result;
     for (int attempt = 1;;) {
-        result = attempt_request(s3, request, &place, attempt, response, err);
+        result = is_late(request) ? say_late(request, "", err)
+                                  : attempt_request(s3, request, &place, attempt, response, err);
         *refusal = (struct s3_refusal){0};
         if (result == 0)
             break;
         refusal->status = response->status;
         s3_xml_word(str_text(&response->body), "Code", refusal->code);
         bool again_now = result == ERR_STORAGE && learn_clock(s3, request, response, &corrected);
-        bool again = result == ERR_STORAGE && may_pass(response, refusal->code) &&
-                     attempt < ATTEMPTS_MAX && !request->once;
+        bool passes = result == ERR_STORAGE && may_pass(response, refusal->code);
+        bool again = passes && attempt < ATTEMPTS_MAX && !request->once;
         double retry_after_s = response->retry_after_s;
         s3_response_finish(response);
         if (again_now)
             continue;
-        if (!again)
+        if (again)
+            result = pause_before(++attempt, retry_after_s, request, err);
+        if (passes && result != ERR_CANCELLED && is_late(request)) {
+            result = say_late(request, err->message, err);
             break;
-        result = pause_before(++attempt, retry_after_s, request, err);
-        if (result != 0)
+        }
+        if (!again || result != 0)
             break;
     }
     s3_place_finish(&place);

@@ -16,78 +16,6 @@ static bool is_missing(const struct s3_refusal *refusal)
 
 /* --- Put -------------------------------------------------------------------------------------- */
 
-static bool is_header_text(const char *text)
-{
-    for (const char *c = text; *c; c++)
-        if (*c < 0x20 || *c >= 0x7f || (*c == ' ' && (c == text || c[1] == ' ' || !c[1])))
-            return false;
-    return true;
-}
-
-/* What goes into a header as it is, else "base64:" and its bytes. */
-static char *metadata_value(const cJSON *item)
-{
-    struct str text = {0}, value = {0};
-    if (cJSON_IsString(item))
-        str_puts(&text, item->valuestring);
-    else
-        json_write(&text, item);
-    if (is_header_text(str_text(&text)) && strncmp(str_text(&text), "base64:", 7) != 0)
-        return text.data ? str_take(&text) : mem_copy_string("");
-    str_puts(&value, "base64:");
-    str_append_base64(&value, text.data, text.len);
-    str_finish(&text);
-    return str_take(&value);
-}
-
-static bool is_metadata_name(const char *name)
-{
-    return *name &&
-           name[strspn(
-               name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")] == '\0';
-}
-
-static bool has_name(const struct text_list *texts, const char *name)
-{
-    for (size_t i = 0; i < texts->count; i += 2)
-        if (strcmp(texts->items[i], name) == 0)
-            return true;
-    return false;
-}
-
-/* Names and values by turns. */
-static int read_metadata(const cJSON *metadata, struct text_list *texts, struct err *err)
-{
-    const cJSON *item;
-    size_t bytes = 0;
-    cJSON_ArrayForEach(item, metadata)
-    {
-        if (!item->string || !is_metadata_name(item->string))
-            return err_set(err, ERR_INVALID, "metadata",
-                           "expected names of letters, digits, \"-\", \"_\" and \".\"");
-        if (cJSON_IsNull(item))
-            continue;
-        char *name = str_format("x-amz-meta-%s", item->string);
-        for (char *c = name; *c; c++)
-            if (*c >= 'A' && *c <= 'Z')
-                *c = (char)(*c - 'A' + 'a');
-        if (has_name(texts, name) || texts->count / 2 == STORAGE_METADATA_MAX) {
-            free(name);
-            return err_set(err, ERR_INVALID, "metadata",
-                           "expected at most %d names that differ in more than capitals",
-                           STORAGE_METADATA_MAX);
-        }
-        char *value = metadata_value(item);
-        bytes += strlen(item->string) + strlen(value);
-        text_list_add(texts, name);
-        text_list_add(texts, value);
-    }
-    if (bytes > STORAGE_METADATA_BYTES_MAX)
-        return err_set(err, ERR_TOO_LARGE, "metadata", "expected at most %d bytes",
-                       STORAGE_METADATA_BYTES_MAX);
-    return 0;
-}
-
 static ssize_t read_put(void *buf, size_t len, uint64_t offset, void *arg)
 {
     return storage_put_read(arg, buf, len, offset);
@@ -116,6 +44,7 @@ static int put_whole(struct s3 *s3, const struct storage_put *put, const struct 
         .arg = (void *)put,
         .failure = &unread,
         .stop = put->stop,
+        .deadline = put->deadline,
     };
     int result = s3_run(s3, &request, &response, &refusal, err);
     s3_response_finish(&response);
@@ -128,10 +57,10 @@ int s3_store(struct s3 *s3, const struct storage_put *put, struct err *err)
     struct s3_header headers[STORAGE_METADATA_MAX + 1] = {{"content-type", put->content_type}};
     size_t count = 1;
     int result = 0;
-    if (!is_header_text(put->content_type) || !*put->content_type)
+    if (!s3_is_header_text(put->content_type) || !*put->content_type)
         return err_set(err, ERR_INVALID, NULL, "the content type is not plain ASCII");
     if (put->metadata)
-        result = read_metadata(put->metadata, &texts, err);
+        result = s3_metadata_read(put->metadata, &texts, err);
     for (size_t i = 0; result == 0 && i < texts.count; i += 2)
         headers[count++] = (struct s3_header){texts.items[i], texts.items[i + 1]};
     if (result == 0 && put->len <= SINGLE_PUT_MAX)

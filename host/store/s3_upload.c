@@ -68,6 +68,7 @@ static int send_part(struct upload *upload, size_t number, char **etag, struct e
         .arg = &part,
         .failure = &unread,
         .stop = &upload->stop,
+        .deadline = put->deadline,
     };
     int result = s3_run(upload->s3, &request, &response, &refusal, err);
     if (result == 0 && !(*etag = http_response_header(&response, "etag")))
@@ -141,6 +142,7 @@ static int begin(struct upload *upload, const struct s3_header *headers, size_t 
         .headers = headers,
         .header_count = header_count,
         .stop = upload->put->stop,
+        .deadline = upload->put->deadline,
     };
     struct http_response response;
     struct s3_refusal refusal;
@@ -202,6 +204,7 @@ static int complete(struct upload *upload, struct err *err)
         .patience_s = COMPLETE_S,
         .done_sign = "CompleteMultipartUploadResult",
         .stop = upload->put->stop,
+        .deadline = upload->put->deadline,
     };
     int result = s3_run(upload->s3, &request, &response, &refusal, err);
     if (result == ERR_STORAGE && is_joined(upload, &refusal))

@@ -111,6 +111,11 @@ int storage_put(struct storage *storage, const struct storage_put *put, struct e
     return storage->s3 ? s3_store(storage->s3, put, err) : storage_dir_put(storage->dir, put, err);
 }
 
+char *storage_fit_metadata(const struct storage *storage, cJSON *metadata)
+{
+    return storage->s3 ? s3_metadata_fit(metadata) : NULL;
+}
+
 int storage_get(struct storage *storage, const struct storage_get *get, struct err *err)
 {
     return storage->s3 ? s3_fetch(storage->s3, get, err) : storage_dir_get(storage->dir, get, err);
@@ -187,6 +192,15 @@ int storage_random(const struct storage *storage, const char *job_id, char out[S
 }
 
 /* --- For both --------------------------------------------------------------------------------- */
+
+int storage_put_check(const struct storage_put *put, struct err *err)
+{
+    if (put->stop && atomic_load(put->stop) != 0)
+        return err_set(err, ERR_CANCELLED, NULL, "the upload was stopped");
+    if (put->deadline != 0 && clock_now() >= put->deadline)
+        return err_set(err, ERR_TIMEOUT, NULL, "the upload was not done in time");
+    return 0;
+}
 
 ssize_t storage_put_read(const struct storage_put *put, void *buf, size_t len, uint64_t offset)
 {

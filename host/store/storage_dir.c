@@ -134,8 +134,8 @@ static int copy_put(const struct storage_put *put, int fd, const char *path, str
     int result = 0;
     while (result == 0 && at < put->len) {
         ssize_t got = storage_put_read(put, buf, S3_BUFFER_SIZE, at);
-        if (put->stop && atomic_load(put->stop) != 0)
-            result = err_set(err, ERR_CANCELLED, NULL, "the upload was stopped");
+        if (storage_put_check(put, err) != 0)
+            result = err->code;
         else if (got <= 0)
             result = err_set(err, ERR_STORAGE, NULL, "the file changed while it was stored");
         else if (fs_write_all(fd, buf, (size_t)got) != 0)

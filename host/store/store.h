@@ -86,7 +86,8 @@ void storage_close(struct storage *storage); /* takes NULL */
  * 429, 5xx) is tried 3 times in all, with pauses or as Retry-After says; when the server finds our
  * clock wrong, once more by its own. ERR_STORAGE with the status, the server's word for it, the
  * bucket and the host; ERR_INVALID for a bad key; with the field "key" where there is no such
- * object; ERR_TOO_LARGE; ERR_CANCELLED once *stop is not 0 (NULL: never). */
+ * object; ERR_TOO_LARGE; ERR_CANCELLED once *stop is not 0 (NULL: never); ERR_TIMEOUT once the
+ * deadline of a put is over. */
 
 struct storage_put {
     const char *key, *content_type;
@@ -96,12 +97,17 @@ struct storage_put {
     const cJSON *
         metadata; /* an object of texts, numbers ...: kept with the object in a bucket; NULL: none */
     const atomic_int *stop;
+    int64_t deadline; /* clock_now: for all attempts and pauses together; 0: none */
 };
 
 /* May `len` bytes be put without using up the disk of a directory (fs_check_room)? A bucket is never
  * full. */
 int storage_check_room(const struct storage *storage, uint64_t len, const struct log *log,
                        struct err *err);
+/* Removes from `metadata` (an object; NULL: none) the members that storage_put would refuse: of two
+ * that have no room together the earlier one, so that who knows something himself adds it last.
+ * Returns the warning that names them, the caller's; NULL: all of them can be kept. */
+char *storage_fit_metadata(const struct storage *storage, cJSON *metadata);
 /* Stores an object, whole or not at all, replacing what was there. Large ones go up in parts,
  * several at a time; memory does not grow with them. ERR_STORAGE without room. */
 int storage_put(struct storage *storage, const struct storage_put *put, struct err *err);

@@ -1,6 +1,6 @@
 /* What the files behind `struct storage` share: the directory (storage_dir.c), and of a bucket
  * where an object lies (s3_target.c), its signature (s3_sign.c), one request (s3.c), and what is
- * done by requests (s3_objects.c, s3_upload.c, s3_download.c).
+ * done by requests (s3_objects.c, s3_upload.c, s3_download.c; metadata in s3_metadata.c).
  *
  *     storage_put -> s3_store -> s3_run (attempts) -> s3_place_find -> s3_sign_headers -> http
  */
@@ -107,6 +107,7 @@ struct s3_request {
      * takes long says 200 before it knows how it ends. NULL: nothing must. */
     const char *done_sign;
     const atomic_int *stop;
+    int64_t deadline; /* clock_now; 0: none */
 };
 
 /* Why a server refused. */
@@ -138,6 +139,14 @@ int s3_list(struct s3 *s3, const char *prefix, const atomic_int *stop,
             struct err *err);
 int s3_delete(struct s3 *s3, const char *key, const atomic_int *stop, struct err *err);
 
+/* Appends names of headers and their values by turns. ERR_INVALID and ERR_TOO_LARGE with the field
+ * "metadata". */
+int s3_metadata_read(const cJSON *metadata, struct text_list *texts, struct err *err);
+/* As storage_fit_metadata. */
+char *s3_metadata_fit(cJSON *metadata);
+/* May this be a header's value as it is? */
+bool s3_is_header_text(const char *text);
+
 /* Who wants the objects of a list. */
 struct s3_listing {
     const char *name; /* of the bucket, for messages */
@@ -153,6 +162,8 @@ int s3_list_read(const struct s3_listing *listing, const char *xml, struct str *
 /* SHA-256 of a part of what is put, in hex. */
 int storage_put_digest(const struct storage_put *put, uint64_t offset, uint64_t len,
                        char out[DIGEST_HEX_SIZE], struct err *err);
+/* ERR_CANCELLED or ERR_TIMEOUT once it is to go on no longer. */
+int storage_put_check(const struct storage_put *put, struct err *err);
 /* Bytes of it, at most `len`; 0 or less at the end and on failure. */
 ssize_t storage_put_read(const struct storage_put *put, void *buf, size_t len, uint64_t offset);
 

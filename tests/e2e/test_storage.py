@@ -401,7 +401,7 @@ class Doctor(StorageCase):
             self.use_server(server, endpoint="https" + server.endpoint[4:])
             self.failed("storage.endpoint", "certificate")
             self.use_server(server, public_base_url=server.endpoint)
-            self.assertIn("public_base_url", self.failed())
+            self.assertIn("public URL", self.failed("storage.public_base_url"))
             server.objects.clear()
         self.use_server(server)
         self.failed("storage.endpoint")  # nobody listens any more

@@ -6,6 +6,7 @@ import json
 import urllib.request
 
 from s3_server import ACCESS_KEY, SECRET_KEY, S3Server
+from test_voices import wav
 from worker_common import TIMEOUT_S, WorkerCase, tone
 
 SMALL = {"duration_ms": 5}  # 284 bytes of wav
@@ -19,6 +20,9 @@ class Storage(WorkerCase):
         process = self.start_worker(plane, env=server.environment() if server else {}, worker={**WORKER, **worker},
                                     host={"fetch_private": True})
         return plane, process
+
+    def config(self, server):
+        return {"endpointUrl": server.endpoint, "bucketName": server.bucket, "accessId": ACCESS_KEY, "accessSecret": SECRET_KEY}
 
     def answer(self, plane, job):
         return plane.wait(plane.submit(job), TIMEOUT_S).final
@@ -76,6 +80,108 @@ class Storage(WorkerCase):
                 self.assertNotIn(secret, worker.log)
                 self.assertNotIn(secret, final["error"])
 
+    def test_timeout_s_bounds_the_upload(self):
+        """Three tries of 30 s else."""
+        for own in (False, True):
+            with self.subTest(own=own), S3Server(faults=["stall"] * 3) as server:
+                plane, _ = self.start(None if own else server)
+                job = {"input": {"text": "x", "timeout_s": 3, **({} if own else {"response": "url"}), "options": LARGE}}
+                if own:
+                    job["s3Config"] = self.config(server)
+                report = json.loads(self.answer(plane, job)["error"])
+                self.assertEqual(report["error_code"], "timeout", report)
+                self.assertIn("ran longer than 3 s (timeout_s)", report["error_message"])
+                self.assertEqual(server.objects, {})
+                self.assertGreater(len(server.faults), 1, "it was tried again")
+
+    def test_timeout_s_bounds_the_upload_of_what_stands_beside_the_audio(self):
+        with S3Server(faults=["stall"]) as server:
+            plane, _ = self.start(server)
+            job = {"input": {"text": "x", "timeout_s": 3, "response": "url", "timestamps": ["srt"], "options": LARGE}}
+            report = json.loads(self.answer(plane, job)["error"])
+            self.assertEqual(report["error_code"], "timeout", report)
+            self.assertEqual(server.objects, {}, "what has no time for its subtitles has none for the audio")
+
+    def test_timeout_s_that_is_not_over_changes_nothing(self):
+        with S3Server(faults=["slow", "reset"]) as server:
+            plane, _ = self.start(server)
+            self.assert_uploaded(self.answer(plane, {"input": {"text": "x", "timeout_s": 3600, "options": LARGE}})["output"])
+
+    def test_fm_29_an_older_client_gets_its_audio_without_the_times_that_could_not_be_stored(self):
+        for how in ({"local_voice": None}, {"timing_format": "all"}):
+            for faults in (["403"], ["500", "reset", "500"]):
+                with self.subTest(how=how, faults=faults), S3Server(faults=["ok", *faults]) as server:
+                    plane, _ = self.start(server)
+                    job = {"text": "Hello there", "return_word_timings": True, "timeout_s": 600, "options": LARGE, **how}
+                    output = self.answer(plane, {"input": job})["output"]
+                    self.assertEqual(output["status"], "completed", output)
+                    self.assertEqual(len(self.fetched(output["audio_url"])), output["audio"]["bytes"])
+                    self.assertIn("the timestamps (srt): ", output["timing_error"])
+                    for member in ("timing_files", "subtitle_texts", "subtitle_urls"):
+                        self.assertNotIn(member, output)
+
+    def test_fm_29_an_older_client_gets_its_audio_without_a_list_of_words_that_could_not_be_stored(self):
+        with S3Server(faults=["ok", "ok", "403"]) as server:
+            plane, _ = self.start(server, body_bytes_max=65536)
+            job = {"text": "a " * 3000, "return_word_timings": True, "options": {"ms_per_char": 1}}
+            output = self.answer(plane, {"input": job})["output"]
+            self.assertEqual(output["status"], "completed", output)
+            self.assertIn("the list of words", output["timing_error"])
+            self.assertEqual(len(self.fetched(output["audio_url"])), output["audio"]["bytes"])
+            self.assertEqual(set(output["timing_files"]), {"srt"})
+            self.assertNotIn("words", output)
+
+    def test_a_file_that_could_not_be_stored_is_named(self):
+        for job, faults, named in (({"timestamps": ["srt", "json"]}, ["ok", "403"], "the timestamps (json)"),
+                                   ({"timestamps": ["srt"], "local_voice": None}, ["403"], "the timestamps (srt)"),
+                                   ({"timestamps": ["srt"]}, ["ok", "403"], "the audio")):
+            with self.subTest(job=job, faults=faults), S3Server(faults=faults) as server:
+                plane, _ = self.start(server)
+                job = {"text": "Hello there", "response": "url", "options": LARGE, **job}
+                report = json.loads(self.answer(plane, {"input": job})["error"])
+                self.assertEqual(report["error_code"], "storage_failed", report)
+                self.assertIn(named + ": ", report["error_message"])
+                self.assertEqual(report.get("error_field") == "timestamps", named != "the audio", report)
+
+    def test_fm_81_metadata_that_cannot_be_kept_takes_nothing_with_it(self):
+        with S3Server() as server:
+            plane, _ = self.start(server)
+            job = {"id": "j1", "text": "Hi", "response": "url", "user_id": "u7", "story_id": "s1", "timestamps": ["srt"],
+                   "metadata": {"a b": 1, "long": "x" * 3000, "genre": "horror"}, "options": LARGE}
+            output = self.answer(plane, {"input": job})["output"]
+            self.assertEqual(len(server.objects), 2)
+            for item in server.objects.values():
+                self.assertEqual(item.metadata, {"genre": "horror", "job_id": "j1", "user_id": "u7", "story_id": "s1",
+                                                 "model_type": "tone"})
+            warning, = (text for text in output["warnings"] if "metadata is not kept" in text)
+            self.assertIn('"a b"', warning)
+            self.assertIn('"long"', warning)
+            self.assertNotIn("genre", warning)
+
+    def test_fm_81_a_new_voice_keeps_the_metadata_that_can_be_kept(self):
+        with S3Server() as server:
+            plane = self.start_plane(hold_s=5)
+            self.start_worker(plane, env=server.environment(), paths={"voices": str(self.dir / "voices")})
+            job = {"op": "upload", "name": "Anna", "audio": base64.b64encode(wav(150)).decode(), "user_id": "u7",
+                   "metadata": {"a b": 1, "long": "x" * 3000, "genre": "horror"}}
+            output = self.answer(plane, {"input": job})["output"]
+            kept = server.objects[output["recorded_path"]].metadata
+            self.assertEqual({name: kept.get(name) for name in ("genre", "user_id", "voice_name", "long")},
+                             {"genre": "horror", "user_id": "u7", "voice_name": "Anna", "long": None})
+            warning, = (text for text in output["warnings"] if "metadata is not kept" in text)
+            self.assertIn('"a b"', warning)
+
+    def test_fm_32_the_content_type_is_that_of_the_audio_whatever_its_key(self):
+        with S3Server() as server:
+            plane = self.start_plane(hold_s=5)
+            storage = {"type": "s3", "endpoint": server.endpoint, "bucket": server.bucket, "access_key": ACCESS_KEY,
+                       "secret_key": SECRET_KEY, "path_style": True, "key_template": "{job_id}"}
+            self.start_worker(plane, storage=storage, worker=WORKER)
+            for name, kind in (("wav", "audio/wav"), ("mp3", "audio/mpeg")):
+                job = {"id": name + "1.srt", "text": "Hi", "format": name, "response": "url", "options": LARGE}
+                self.assertEqual(self.answer(plane, {"input": job})["output"]["status"], "ok")
+                self.assertEqual(server.objects[name + "1.srt"].content_type, kind)
+
     def test_without_storage_it_is_too_large_and_says_what_to_do(self):
         plane, _ = self.start()
         final = self.answer(plane, tone(**LARGE))
@@ -89,8 +195,7 @@ class Storage(WorkerCase):
     def test_a_job_may_bring_its_own_storage(self):
         with S3Server() as server:
             plane, worker = self.start()
-            config = {"endpointUrl": server.endpoint, "bucketName": server.bucket, "accessId": ACCESS_KEY,
-                      "accessSecret": SECRET_KEY}
+            config = self.config(server)
             self.assert_uploaded(self.answer(plane, {**tone(**LARGE), "s3Config": config})["output"])
             self.assert_uploaded(self.answer(plane, {**tone(**SMALL), "s3Config": config})["output"])
             for wrong in ({**config, "endpointUrl": "ftp://x"}, {**config, "accessSecret": None}, {**config, "bucketName": 5}):
@@ -102,8 +207,7 @@ class Storage(WorkerCase):
     def test_fm_66_whose_bucket_it_is_learns_nothing_of_names_in_ours(self):
         with S3Server() as server:
             plane, _ = self.start(server)
-            config = {"endpointUrl": server.endpoint, "bucketName": server.bucket, "accessId": ACCESS_KEY,
-                      "accessSecret": SECRET_KEY}
+            config = self.config(server)
             for more in ({}, {}, {"s3Config": config}, {"s3Config": config}):
                 job = {**tone(**LARGE), **more}
                 job["input"]["id"] = "a17"
@@ -116,8 +220,7 @@ class Storage(WorkerCase):
         with S3Server() as server:
             plane = self.start_plane(hold_s=5)
             self.start_worker(plane, worker=WORKER)
-            config = {"endpointUrl": server.endpoint, "bucketName": server.bucket, "accessId": ACCESS_KEY,
-                      "accessSecret": SECRET_KEY}
+            config = self.config(server)
             report = json.loads(self.answer(plane, {**tone(**SMALL), "s3Config": config})["error"])
             self.assertEqual((report["error_code"], report["error_field"]), ("invalid_request", "s3Config"))
             self.assertEqual(server.log, [])

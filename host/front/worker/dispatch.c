@@ -23,6 +23,9 @@ struct active {
     char *key;             /* of its audio in storage */
     cJSON *metadata;       /* kept with that; NULL: none */
     enum job_response response;
+    bool older_timings;    /* word times are an extra of an older client: the audio goes without */
+    double timeout_s;      /* the job's; 0: none */
+    int64_t deadline;      /* clock_now: of its uploads; 0: none */
     struct legacy *legacy; /* of an older client; NULL */
 };
 
@@ -159,78 +162,133 @@ static cJSON *object_metadata(const struct job *job)
     return metadata;
 }
 
+/* One object of a job on its way to the storage. */
 struct upload {
-    struct dispatch *dispatch;
-    struct storage *storage;
-    const cJSON *metadata;
-    struct result *result; /* gets the warning when that cannot be kept */
+    const char *what; /* for messages */
+    bool is_timing;   /* not the audio */
+    const char *key, *content_type;
+    const char *data;
+    size_t len;
 };
 
-static int upload_one(struct upload *upload, const char *key, const struct str *content, char **url,
-                      struct err *err)
+/* Says its URL: the caller's. */
+static int upload_one(struct dispatch *dispatch, const struct active *active,
+                      const struct upload *upload, char **url, struct err *err)
 {
+    struct storage *storage = active->own ? active->own : dispatch->storage;
     struct str text = {0};
-    struct storage_put put = {
-        .key = key,
-        .content_type = storage_content_type(key),
-        .data = str_text(content),
-        .len = content->len,
-        .metadata = upload->metadata,
-        .stop = &upload->dispatch->stop_uploads,
+    const struct storage_put put = {
+        .key = upload->key,
+        .content_type = upload->content_type,
+        .data = upload->data,
+        .len = upload->len,
+        .metadata = active->metadata,
+        .stop = &dispatch->stop_uploads,
+        .deadline = active->deadline,
     };
-    int code = storage_put(upload->storage, &put, err);
-    if (code != 0 && put.metadata && strcmp(err->field, "metadata") == 0) {
-        text_list_add(&upload->result->warnings,
-                      str_format("metadata is not kept in the storage: %s", err->message));
-        put.metadata = upload->metadata = NULL;
-        code = storage_put(upload->storage, &put, err);
-    }
+    int code = storage_put(storage, &put, err);
     if (code == 0)
-        code = storage_url(upload->storage, key, &text, err);
+        code = storage_url(storage, upload->key, &text, err);
     *url = code == 0 ? str_take(&text) : NULL;
     str_finish(&text);
+    if (code == ERR_TIMEOUT) {
+        err_prefix(err, "ran longer than %g s (timeout_s)", active->timeout_s);
+    } else if (code != 0) {
+        bool is_about_timing = upload->is_timing && code == ERR_STORAGE;
+        const char *field = is_about_timing ? "timestamps" : active->own ? "s3Config" : "";
+        if (!err->field[0])
+            snprintf(err->field, sizeof(err->field), "%s", field);
+        err_prefix(err, "%s", upload->what);
+    }
     return code;
 }
 
-/* To the job's own storage, or to ours. Subtitles first: who can see the audio sees all of it. */
+/* Metadata that the storage cannot keep is no reason to lose the audio. */
+static void fit_metadata(struct dispatch *dispatch, const struct active *active,
+                         struct result *result)
+{
+    char *warning =
+        storage_fit_metadata(active->own ? active->own : dispatch->storage, active->metadata);
+    if (warning)
+        text_list_add(&result->warnings, warning);
+}
+
+/* Leaves no text behind, however it ends. */
+static int upload_subtitles(struct dispatch *dispatch, const struct active *active,
+                            struct result *result, struct err *err)
+{
+    int code = 0;
+    for (unsigned i = 0; i < SUBTITLE_FORMAT_COUNT; i++) {
+        char *text = result->subtitle_texts[i];
+        if (text && code == 0) {
+            char *name = result_subtitle_name(active->key, (enum subtitle_format)i);
+            char *what = str_format("the timestamps (%s)", subtitle_format_names[i]);
+            const struct upload upload = {what, true,        name, storage_content_type(name),
+                                          text, strlen(text)};
+            code = upload_one(dispatch, active, &upload, &result->subtitle_urls[i], err);
+            free(what);
+            free(name);
+        }
+        free(text);
+        result->subtitle_texts[i] = NULL;
+    }
+    return code;
+}
+
+static int upload_audio(struct dispatch *dispatch, const struct active *active,
+                        struct result *result, struct err *err)
+{
+    const struct upload upload = {"the audio",
+                                  false,
+                                  active->key,
+                                  storage_content_type(audio_format_names[result->audio.format]),
+                                  str_text(&result->data),
+                                  result->data.len};
+    int code = upload_one(dispatch, active, &upload, &result->url, err);
+    if (code == 0 && !active->own && !result->key) /* of ours only: for later */
+        result->key = mem_copy_string(active->key);
+    return code;
+}
+
+static void note_timing_error(struct result *result, const struct err *err)
+{
+    free(result->timing_error);
+    result->timing_error = mem_copy_string(err->message);
+}
+
+/* To the job's own storage, or to ours. Subtitles first: who can see the audio sees all of it. But
+ * where the audio goes without them, they take nothing of its time. */
 static void upload_all(struct dispatch *dispatch, const struct active *active,
                        struct result *result)
 {
-    struct storage *storage = active->own ? active->own : dispatch->storage;
-    struct upload upload = {dispatch, storage, active->metadata, result};
     struct err err = {0}; /* has something too when a later attempt went well */
     int64_t begun = clock_now();
     int code = 0;
     free(result->url); /* of a sample, which the job's own storage gets as well */
     result->url = NULL;
-    for (unsigned i = 0; i < SUBTITLE_FORMAT_COUNT && code == 0; i++) {
-        char *text = result->subtitle_texts[i];
-        if (!text)
-            continue;
-        char *name = result_subtitle_name(active->key, (enum subtitle_format)i);
-        const struct str content = {text, strlen(text), 0};
-        code = upload_one(&upload, name, &content, &result->subtitle_urls[i], &err);
-        free(name);
-        free(text);
-        result->subtitle_texts[i] = NULL;
-    }
+    fit_metadata(dispatch, active, result);
+    if (!active->older_timings)
+        code = upload_subtitles(dispatch, active, result, &err);
     if (code == 0)
-        code = upload_one(&upload, active->key, &result->data, &result->url, &err);
-    if (code == 0 && !active->own && !result->key) /* of ours only: for later */
-        result->key = mem_copy_string(active->key);
-    if (code != 0) {
+        code = upload_audio(dispatch, active, result, &err);
+    if (code != 0)
         result->err = err;
-        if (active->own && !err.field[0])
-            snprintf(result->err.field, sizeof(result->err.field), "s3Config");
-    }
+    else if (active->older_timings && upload_subtitles(dispatch, active, result, &err) != 0)
+        note_timing_error(result, &err);
     result->ms.store += (double)(clock_now() - begun) / CLOCK_MS;
+}
+
+/* They have no room in the answer. */
+static void drop_words(struct result *result)
+{
+    for (size_t i = 0; i < result->word_count; i++)
+        free(result->words[i].word);
+    result->word_count = 0;
 }
 
 static void upload_words(struct dispatch *dispatch, const struct active *active,
                          struct result *result)
 {
-    struct storage *storage = active->own ? active->own : dispatch->storage;
-    struct upload upload = {dispatch, storage, active->metadata, result};
     struct err err = {0};
     struct str text = {0};
     int64_t begun = clock_now();
@@ -238,8 +296,16 @@ static void upload_words(struct dispatch *dispatch, const struct active *active,
     size_t stem = dot ? (size_t)(dot - active->key) : strlen(active->key);
     char *name = str_format("%.*s.words.json", (int)stem, active->key);
     result_write_words(result, &text);
-    if (upload_one(&upload, name, &text, &result->words_url, &err) != 0)
+    const struct upload upload = {"the list of words", true,    name, storage_content_type(name),
+                                  str_text(&text),     text.len};
+    fit_metadata(dispatch, active, result);
+    int code = upload_one(dispatch, active, &upload, &result->words_url, &err);
+    if (code != 0 && active->older_timings) {
+        note_timing_error(result, &err);
+        drop_words(result);
+    } else if (code != 0) {
         result->err = err;
+    }
     result->ms.store += (double)(clock_now() - begun) / CLOCK_MS;
     free(name);
     str_finish(&text);
@@ -354,6 +420,14 @@ static void log_result(const struct log *log, const struct result *result)
                   LOG_NUMBER("total_ms", result->ms.total));
 }
 
+/* The time that a job has counts from when it began to run. */
+static int64_t deadline_of(const struct active *active, const struct result *result)
+{
+    double ran_ms = result->ms.total - result->ms.queue;
+    double left_ms = active->timeout_s * 1e3 - (ran_ms > 0 ? ran_ms : 0);
+    return active->timeout_s > 0 ? clock_now() + (int64_t)(left_ms * CLOCK_MS) : 0;
+}
+
 static void answer_result(struct dispatch *dispatch, uint64_t ticket, bool is_stream,
                           struct result *result)
 {
@@ -368,6 +442,7 @@ static void answer_result(struct dispatch *dispatch, uint64_t ticket, bool is_st
     if (answer->stream) {
         finish_stream(dispatch, answer->stream, result, &answer->body);
     } else {
+        active.deadline = deadline_of(&active, result);
         place_audio(dispatch, &active, result);
         reply_final(options->reply, active.legacy, result, answer->refresh, &answer->body);
     }
@@ -443,7 +518,8 @@ static int prepare(struct dispatch *dispatch, const struct submission *submissio
     if (code != 0)
         return code;
     assert(*job);
-    bool has_own = submission->s3_config && !cJSON_IsNull(submission->s3_config);
+    bool has_own = submission->s3_config && !cJSON_IsNull(submission->s3_config) &&
+                   !(cJSON_IsObject(submission->s3_config) && !submission->s3_config->child);
     if ((*job)->response == RESPONSE_URL && !dispatch->storage && !has_own)
         return err_set(err, ERR_UNSUPPORTED, "response",
                        "unsupported: there is no storage (the manifest's `storage`)");
@@ -451,6 +527,8 @@ static int prepare(struct dispatch *dispatch, const struct submission *submissio
         storage_check_room(dispatch->storage, 0, &dispatch->options.app->log, err) != 0)
         return err->code;
     active->response = (*job)->response;
+    active->older_timings = (*job)->older_timings;
+    active->timeout_s = (*job)->timeout_s;
     if (has_own && (*job)->text &&
         open_s3_config(dispatch, submission->s3_config, &active->own, err) != 0)
         return err->code;

@@ -18,7 +18,7 @@
 
 /* --- Uploads ---------------------------------------------------------------------------------- */
 
-#define ANSWERS_MAX 4
+#define ANSWERS_MAX 5
 #define CUT "cut"     /* the connection is closed before an answer */
 #define STALL "stall" /* no answer until the client goes away */
 #define OK_ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -544,6 +544,81 @@ static void stop_ends_a_stalled_upload_and_a_pause(void **state)
     }
 }
 
+/* Bytes in memory by a deadline, to a bucket that was not open before. */
+static int put_by(const struct s3_target *target, uint64_t len, int64_t deadline, struct err *err)
+{
+    struct storage *storage;
+    char *data = mem_alloc((size_t)len);
+    const struct storage_put put = {
+        .key = "a", .content_type = "audio/wav", .data = data, .len = len, .deadline = deadline};
+    assert_int_equal(storage_open_s3(target, &storage, err), 0);
+    int result = storage_put(storage, &put, err);
+    storage_close(storage);
+    free(data);
+    return result;
+}
+
+/* What ends it is told by the code: the attempts alone would end as ERR_STORAGE. */
+static void a_deadline_ends_a_stalled_upload_and_a_pause(void **state)
+{
+    static const struct {
+        const char *answer, *words;
+    } cases[] = {{STALL, "127.0.0.1"},
+                 {ANSWER("503 Slow Down", "Retry-After: 29\r\n", ""), "answered 503"}};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct server server = {.answers = {cases[i].answer, OK_ANSWER}};
+        struct s3_target target = server_start(&server);
+        struct err err = {0};
+        assert_int_equal(put_by(&target, 1, clock_now() + 3 * CLOCK_S, &err), ERR_TIMEOUT);
+        assert_non_null(strstr(err.message, "the upload was not done in time: "));
+        assert_non_null(strstr(err.message, cases[i].words));
+        assert_int_equal(server_stop(&server), 1);
+    }
+}
+
+static void a_deadline_ends_an_upload_in_parts_which_are_removed(void **state)
+{
+    struct server server = {
+        .answers = {ANSWER("200 OK", "Content-Length: 22\r\n", "<UploadId>u</UploadId>"), STALL,
+                    STALL, STALL, ANSWER("204 No Content", "", "")}};
+    struct s3_target target = server_start(&server);
+    struct err err = {0};
+    bool removed = false;
+    (void)state;
+    assert_int_equal(put_by(&target, 2 * S3_PART_SIZE + 1, clock_now() + 3 * CLOCK_S, &err),
+                     ERR_TIMEOUT);
+    assert_non_null(strstr(err.message, "the upload was not done in time"));
+    shutdown(server.fd, SHUT_RDWR);
+    pthread_join(server.thread, NULL);
+    for (int i = 0; i < ANSWERS_MAX; i++) {
+        removed = removed || strncmp(str_text(&server.requests[i]), "DELETE ", 7) == 0;
+        str_finish(&server.requests[i]);
+    }
+    close(server.fd);
+    assert_true(removed);
+}
+
+static void after_its_deadline_nothing_is_sent(void **state)
+{
+    struct server server = {.answers = {OK_ANSWER}};
+    struct s3_target target = server_start(&server);
+    struct err err = {0};
+    (void)state;
+    assert_int_equal(put_by(&target, 1, clock_now() - 1, &err), ERR_TIMEOUT);
+    assert_int_equal(server_stop(&server), 0);
+}
+
+static void before_its_deadline_an_upload_is_as_without(void **state)
+{
+    struct server server = {.answers = {CUT, OK_ANSWER}};
+    struct s3_target target = server_start(&server);
+    struct err err = {0};
+    (void)state;
+    assert_int_equal(put_by(&target, 1, clock_now() + 600 * CLOCK_S, &err), 0);
+    assert_int_equal(server_stop(&server), 2);
+}
+
 static void what_cannot_be_sent_is_not_tried(void **state)
 {
     struct server server = {.answers = {OK_ANSWER}};
@@ -577,6 +652,10 @@ int main(void)
         cmocka_unit_test(a_list_that_goes_in_circles_ends),
         cmocka_unit_test(half_a_list_is_no_list),
         cmocka_unit_test(stop_ends_a_stalled_upload_and_a_pause),
+        cmocka_unit_test(a_deadline_ends_a_stalled_upload_and_a_pause),
+        cmocka_unit_test(a_deadline_ends_an_upload_in_parts_which_are_removed),
+        cmocka_unit_test(after_its_deadline_nothing_is_sent),
+        cmocka_unit_test(before_its_deadline_an_upload_is_as_without),
         cmocka_unit_test(what_cannot_be_sent_is_not_tried),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

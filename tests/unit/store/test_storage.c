@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -314,6 +315,76 @@ static void xml_texts_are_decoded(void **state)
     str_finish(&out);
 }
 
+/* --- Metadata */
+
+#define EXPECTED_NAMES "(expected names of letters, digits, \"-\", \"_\" and \".\")"
+
+/* FM-81: what cannot be kept takes nothing else with it, and is named. */
+static void fm_81_only_metadata_that_cannot_be_kept_is_left_out(void **state)
+{
+    static const struct {
+        const char *json, *kept, *warning;
+    } cases[] = {
+        {"{\"a\":1,\"none\":null}", "{\"a\":1,\"none\":null}", NULL},
+        {"{}", "{}", NULL},
+        {"{\"a b\":1,\"job_id\":\"j\"}", "{\"job_id\":\"j\"}", "\"a b\" " EXPECTED_NAMES},
+        {"{\"x\":1,\"\":2,\"y\":3,\"\\n\":4}", "{\"x\":1,\"y\":3}",
+         "\"\\n\" " EXPECTED_NAMES ", \"\" " EXPECTED_NAMES},
+        {"{\"User\":\"theirs\",\"user\":\"ours\"}", "{\"user\":\"ours\"}",
+         "\"User\" (expected at most 64 names that differ in more than capitals)"},
+    };
+    struct storage *bucket = bucket_with("bench", "secret");
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct str kept = {0};
+        cJSON *metadata = cJSON_Parse(cases[i].json);
+        char *warning = storage_fit_metadata(bucket, metadata);
+        json_write(&kept, metadata);
+        assert_string_equal(str_text(&kept), cases[i].kept);
+        assert_int_equal(warning != NULL, cases[i].warning != NULL);
+        if (warning)
+            assert_string_equal(warning + strlen("metadata is not kept in the storage: "),
+                                cases[i].warning);
+        assert_null(storage_fit_metadata(bucket, metadata)); /* it fits now */
+        str_finish(&kept);
+        free(warning);
+        cJSON_Delete(metadata);
+    }
+    assert_null(storage_fit_metadata(bucket, NULL));
+    storage_close(bucket);
+}
+
+/* FM-81 */
+static void fm_81_metadata_that_has_no_room_gives_way_to_what_comes_last(void **state)
+{
+    struct storage *bucket = bucket_with("bench", "secret");
+    char text[STORAGE_METADATA_BYTES_MAX + 1] = {0}, name[8];
+    cJSON *metadata = cJSON_CreateObject();
+    (void)state;
+    memset(text, 'x', STORAGE_METADATA_BYTES_MAX);
+    cJSON_AddStringToObject(metadata, "long", text);
+    cJSON_AddStringToObject(metadata, "job_id", "j");
+    char *warning = storage_fit_metadata(bucket, metadata);
+    assert_string_equal(warning, "metadata is not kept in the storage: \"long\" (expected at most "
+                                 "2048 bytes)");
+    assert_int_equal(cJSON_GetArraySize(metadata), 1);
+    assert_string_equal(metadata->child->string, "job_id");
+    free(warning);
+    for (int i = 0; i < STORAGE_METADATA_MAX + 20; i++) {
+        snprintf(name, sizeof(name), "m%d", i);
+        cJSON_AddNumberToObject(metadata, name, i);
+    }
+    cJSON_AddStringToObject(metadata, "user_id", "u");
+    warning = storage_fit_metadata(bucket, metadata);
+    assert_int_equal(cJSON_GetArraySize(metadata), STORAGE_METADATA_MAX);
+    assert_non_null(json_get(metadata, "user_id"));
+    assert_non_null(strstr(warning, "\"m20\" (expected at most 64 names"));
+    assert_non_null(strstr(warning, " and 12 more"));
+    free(warning);
+    cJSON_Delete(metadata);
+    storage_close(bucket);
+}
+
 /* A directory that is none, and no half-made storage. */
 static void what_cannot_be_opened_is_nothing(void **state)
 {
@@ -342,6 +413,8 @@ int main(void)
         cmocka_unit_test(a_key_that_grows_too_long_is_refused),
         cmocka_unit_test(content_types_go_by_the_ending),
         cmocka_unit_test(xml_texts_are_decoded),
+        cmocka_unit_test(fm_81_only_metadata_that_cannot_be_kept_is_left_out),
+        cmocka_unit_test(fm_81_metadata_that_has_no_room_gives_way_to_what_comes_last),
         cmocka_unit_test(what_cannot_be_opened_is_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
