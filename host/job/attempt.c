@@ -245,6 +245,7 @@ struct result *attempt_result(const struct job *job)
     result->timing_error = mem_copy_string(job->timing_error);
     result->ticket = job->ticket;
     memcpy(result->hash, job->hash, sizeof(result->hash));
+    memcpy(result->given_hash, job->given_hash, sizeof(result->given_hash));
     return result;
 }
 

@@ -104,6 +104,7 @@ struct job {
     char hash
         [DIGEST_HEX_SIZE]; /* of all that decides what the audio will be; names a result of --resume */
     /* Set by the front end before runner_submit: */
+    char given_hash[DIGEST_HEX_SIZE]; /* for the result; empty: it needs none */
     uint64_t ticket; /* its own name for the job, not 0; see runner_cancel_job. 0: none */
     const struct sink_writer
         *writer; /* takes the audio; borrowed until the result. NULL: as the runner's options say */
@@ -180,14 +181,17 @@ struct result {
     struct {
         double queue, load, voice, synth, encode, store, total;
     } ms;
-    char hash[DIGEST_HEX_SIZE]; /* the job's; empty: the job was refused */
-    uint64_t line;              /* of the job file; 0: none */
-    uint64_t record;            /* of the job file, from 1, when there is no id */
+    char hash[DIGEST_HEX_SIZE];       /* the job's; empty: the job was refused */
+    char given_hash[DIGEST_HEX_SIZE]; /* of the job as it was given; empty: not to be told */
+    uint64_t line;                    /* of the job file; 0: none */
+    uint64_t record;                  /* of the job file, from 1, when there is no id */
 };
 
 /* A result for a job that was refused; `id` NULL: a record in which no job could be seen, known by
  * its number. */
 struct result *result_refused(const char *id, uint64_t record, const struct err *err);
+/* Of the result of an earlier run that went well: its id, and where its files are. Never NULL. */
+struct result *result_read(const cJSON *json);
 /* Appends the result as one JSON object without a line end. `data` is left out. */
 void result_write(const struct result *result, struct str *out);
 /* The same members without the braces, for whoever has more to say in the same object. */
@@ -236,6 +240,8 @@ int runner_submit(struct runner *runner, struct job *job, uint64_t line,
 /* What became of a job, for `status` and `download` of later ones: by whoever takes the result,
  * once it is where it stays. */
 void runner_remember(struct runner *runner, const struct result *result);
+/* The same for a job of an earlier run whose result still stands. */
+void runner_recall(struct runner *runner, struct result *result);
 /* True when nothing waits or runs; waits for that until `deadline`. */
 bool runner_wait(struct runner *runner, int64_t deadline);
 /* Forgets what waits, but for what is quick; what runs goes on. Returns how many were forgotten. */

@@ -14,6 +14,31 @@ struct result *result_refused(const char *id, uint64_t record, const struct err 
     return result;
 }
 
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const cJSON *value = object ? json_get(object, name) : NULL;
+    return value && cJSON_IsString(value) ? value->valuestring : NULL;
+}
+
+struct result *result_read(const cJSON *json)
+{
+    const cJSON *audio = json_get(json, "audio"), *name;
+    const char *path = text_of(audio, "path"), *format = text_of(audio, "format");
+    int index = format ? audio_format_from(format) : -1;
+    struct result *result = mem_alloc(sizeof(*result));
+    result->id = mem_copy_string(text_of(json, "id"));
+    if (path && fs_path_is_inside(path) && index >= 0) {
+        result->path = mem_copy_string(path);
+        result->audio.format = (enum audio_format)index;
+    }
+    cJSON_ArrayForEach(name, json_get(json, "subtitles"))
+    {
+        if (cJSON_IsString(name) && fs_path_is_inside(name->valuestring))
+            text_list_add(&result->subtitles, mem_copy_string(name->valuestring));
+    }
+    return result;
+}
+
 double result_rtf(const struct result *result)
 {
     double work_ms = result->ms.voice + result->ms.synth + result->ms.encode;
@@ -204,6 +229,8 @@ void result_write_members(const struct result *result, struct str *out)
         write_error(out, &result->err);
     if (result->hash[0])
         json_write_text(out, "job_hash", result->hash);
+    if (result->given_hash[0])
+        json_write_text(out, "given_hash", result->given_hash);
     if (result->line)
         write_integer(out, "line", result->line);
     if (result->record)

@@ -509,6 +509,12 @@ void runner_remember(struct runner *runner, const struct result *result)
     recent_end(runner->recent, result);
 }
 
+void runner_recall(struct runner *runner, struct result *result)
+{
+    result->number = recent_add(runner->recent, result->id);
+    recent_end(runner->recent, result);
+}
+
 bool runner_wait(struct runner *runner, int64_t deadline)
 {
     pthread_mutex_lock(&runner->lock);

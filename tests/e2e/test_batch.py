@@ -36,6 +36,22 @@ class Results(Case):
         self.assertEqual({p.name for p in (self.dir / "out").iterdir()}, {"a.wav", "b c.wav", "ü.wav", "results.jsonl"})
         self.assert_no_leftovers()
 
+    def test_response_is_for_workers(self):
+        said = ['"response" is for workers: a batch writes files']
+        for response in ("url", "inline"):
+            result = self.one(response=response)
+            self.assertEqual((result["warnings"], result["audio"]["path"]), (said, "one.wav"))
+        self.assertNotIn("warnings", self.one(response="auto"))
+        done = self.run_jobs({"id": "a", "text": "x"}, {"id": "d", "op": "download", "job_id": "a", "response": "url"})
+        self.assert_exit(done, 0)
+        self.assertEqual((self.by_id()["d"]["warnings"], self.by_id()["d"]["file"]["path"]), (said, "a.wav"))
+
+    def test_a_download_waits_for_the_jobs_before_it(self):
+        done = self.run_jobs({"id": "a", "text": "x", "options": {"sleep_ms": 300}}, {"id": "d", "op": "download", "job_id": "a"},
+                             models=({"model_type": "tone", "sessions": 4},))
+        self.assert_exit(done, 0)
+        self.assertEqual(self.by_id()["d"]["file"]["path"], "a.wav")
+
     def test_default_ids_follow_the_place_in_the_file(self):
         path = self.write("jobs.jsonl", '{"text":"one"}\n\n{"text":"two"}\n{"id":7,"text":"three"}\n')
         self.assert_exit(self.batch(self.manifest(), path), 0)

@@ -1,5 +1,6 @@
 """voxhost batch over and over: --resume, shards, and SIGKILL at any moment."""
 
+import base64
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import time
 import unittest
 
 from common import VOXHOST, Case, environment
+from test_voices import wav
 
 
 class ResumeCase(Case):
@@ -166,6 +168,124 @@ class Resume(ResumeCase):
             (self.out / name / "0").write_bytes(b"x" * 1000)
         self.assertEqual(self.resume(), (0, 0, 4))
         self.assert_no_leftovers()
+
+
+class Operations(ResumeCase):
+    """What is no speech is kept too, until something that it hangs on is done again."""
+
+    LOW, HIGH = (base64.b64encode(wav(hz)).decode() for hz in (150, 600))
+    SPEECH = {"id": "t", "text": "spoken", "timestamps": ["srt"]}
+    ANNA = {"id": "up", "op": "upload", "name": "Anna B", "audio": LOW, "replace": True}
+    EXPORT = {"id": "out", "op": "voice_export", "voice": "Anna B"}
+    LIST = {"id": "list", "op": "voice_list"}
+    DELETE = {"id": "gone", "op": "voice_delete", "voice": "voice_anna_b"}
+    DOWNLOAD = {"id": "d", "op": "download", "job_id": "t"}
+    TIMING = {"id": "dt", "op": "download", "job_id": "t", "type": "timing"}
+    STATUS = {"id": "s", "op": "status", "job_id": "t"}
+
+    def setUp(self):
+        super().setUp()
+        self.library = self.dir / "voices"
+        self.plain = self.manifest(paths={"voices": str(self.library)})
+
+    def go(self, *jobs, args=("--resume",), code=0):
+        """Counts, and the ids of the results that are new."""
+        before = self.by_id() if self.out.exists() else {}
+        counts = self.summary(self.plain, self.jobs(*jobs), *args, code=code)
+        after = self.by_id()
+        self.assert_no_leftovers()
+        return counts, {id for id, result in after.items() if result != before.get(id)}
+
+    def test_every_finished_operation_is_kept(self):
+        made = {"id": "made", "op": "voice_create", "name": "Bea", "audio": self.HIGH, "sample_text": "I am Bea."}
+        jobs = (self.SPEECH, self.DOWNLOAD, self.TIMING, self.STATUS, self.ANNA, made, self.LIST,
+                {"id": "v", "text": "hi", "voice": "Bea"}, {"id": "old", "op": "list_voices"}, {"id": "can", "op": "capabilities"}, self.EXPORT, self.DELETE)
+        ids = {job["id"] for job in jobs}
+        self.assertEqual(self.go(*jobs, args=()), ((len(jobs), 0, 0), ids))
+        before = (self.out / "results.jsonl").read_bytes()
+        for _ in range(2):
+            self.assertEqual(self.go(*jobs), ((0, 0, len(jobs)), set()))
+        self.assertEqual((self.out / "results.jsonl").read_bytes(), before)
+        self.assertEqual(sorted(path.name for path in self.library.iterdir() if path.is_dir()), ["Bea"])
+        for shard in ("0/2", "1/2"):
+            self.assertEqual(self.go(*jobs, args=("--resume", "--shard", shard))[1], set())
+        self.assertEqual((self.out / "results.jsonl").read_bytes(), before)
+
+    def test_a_lost_or_cut_file_is_made_again(self):
+        self.go(self.ANNA, self.EXPORT)
+        path = self.out / self.by_id()["out"]["file"]["path"]
+        whole = path.read_bytes()
+        for damage in (path.unlink, lambda: os.truncate(path, 100)):
+            damage()
+            self.assertEqual(self.go(self.ANNA, self.EXPORT), ((1, 0, 1), {"out"}))
+            self.assertEqual(len(path.read_bytes()), len(whole))
+        self.assertEqual(self.go(self.ANNA, self.EXPORT), ((0, 0, 2), set()))
+
+    def test_what_names_a_job_that_is_done_again_is_done_again(self):
+        jobs = (self.SPEECH, self.DOWNLOAD, self.TIMING, {"id": "other", "text": "x"})
+        self.go(*jobs)
+        (self.out / "t.wav").unlink()
+        self.assertEqual(self.go(*jobs), ((3, 0, 1), {"t", "d", "dt"}))
+        changed = ({**self.SPEECH, "text": "spoken anew, and longer"}, *jobs[1:])
+        self.assertEqual(self.go(*changed), ((3, 0, 1), {"t", "d", "dt"}))
+        results = self.by_id()
+        self.assertEqual(results["d"]["file"]["bytes"], results["t"]["audio"]["bytes"])
+        self.assertEqual(self.go(*changed), ((0, 0, 4), set()))
+
+    def test_what_names_a_job_that_is_wrong_now_does_not_keep_its_result(self):
+        self.go(self.SPEECH, self.DOWNLOAD)
+        self.assertEqual(self.go({**self.SPEECH, "text": ""}, self.DOWNLOAD, code=1)[0], (0, 2, 0))
+        self.assertEqual(self.go(self.SPEECH, self.DOWNLOAD), ((2, 0, 0), {"t", "d"}))
+
+    def test_a_new_operation_knows_the_kept_jobs(self):
+        self.go(self.SPEECH)
+        jobs = (self.SPEECH, self.DOWNLOAD, self.TIMING, self.STATUS, {**self.DOWNLOAD, "id": "d2", "format": "wav"})
+        self.assertEqual(self.go(*jobs), ((4, 0, 1), {"d", "dt", "s", "d2"}))
+        results = self.by_id()
+        self.assertEqual([results[id]["file"]["path"] for id in ("d", "dt", "d2")], ["t.wav", "t.srt", "t.wav"])
+        self.assertEqual(results["s"]["state"], "finished")
+
+    def test_a_changed_voice_is_followed_by_what_names_it(self):
+        other = {"id": "bob", "op": "upload", "name": "Bob", "audio": self.HIGH}
+        bye = {"id": "bye", "op": "voice_delete", "voice": "Bob"}
+        jobs = [other, bye, self.ANNA, {"id": "v", "text": "hi", "voice": "Anna B"}, self.EXPORT, self.LIST, self.SPEECH,
+                self.DOWNLOAD]
+        self.go(*jobs)
+        old = self.by_id()
+        jobs[2] = {**self.ANNA, "audio": self.HIGH}
+        self.assertEqual(self.go(*jobs), ((4, 0, 4), {"up", "v", "out", "list"}))
+        new = self.by_id()
+        self.assertNotEqual(new["out"]["voice"], old["out"]["voice"])
+        self.assertNotEqual(new["v"]["audio"]["sha256"], old["v"]["audio"]["sha256"])
+        self.assertEqual(self.go(*jobs), ((0, 0, 8), set()))
+
+    def test_a_deleted_voice_that_is_made_again_is_deleted_again(self):
+        jobs = [self.ANNA, self.EXPORT, self.DELETE]
+        self.go(*jobs)
+        jobs[0] = {**self.ANNA, "audio": self.HIGH}
+        self.assertEqual(self.go(*jobs), ((3, 0, 0), {"up", "out", "gone"}))
+        self.assertFalse((self.library / "voice_anna_b").exists())
+        self.assertEqual(self.go(*jobs), ((0, 0, 3), set()))
+
+    def test_speech_is_kept_when_its_voice_is_deleted_behind_it(self):
+        jobs = [self.ANNA, {"id": "v", "text": "hi", "voice": "Anna B"}, self.DELETE]
+        self.go(*jobs)
+        self.assertEqual(self.go(*jobs), ((0, 0, 3), set()))
+        audio = (self.out / "v.wav").read_bytes()
+        whole = (self.out / "results.jsonl").read_bytes()
+        for spoil in (lambda: (self.out / "v.wav").unlink(), lambda: jobs[1].update(text="other")):
+            spoil()
+            self.assertEqual(self.go(*jobs, code=1), ((0, 1, 2), {"v"}))
+            self.assertEqual(self.by_id()["v"]["error"]["code"], "voice_not_found")
+            (self.out / "results.jsonl").write_bytes(whole)
+            (self.out / "v.wav").write_bytes(audio)
+
+    def test_files_that_lie_outside_are_not_believed(self):
+        self.go(self.ANNA, self.EXPORT)
+        path, name = self.out / "results.jsonl", self.by_id()["out"]["file"]["path"]
+        (self.dir / name).write_bytes((self.out / name).read_bytes())
+        path.write_text(path.read_text(encoding="utf-8").replace(f'"{name}"', f'"../{name}"'), encoding="utf-8")
+        self.assertEqual(self.go(self.ANNA, self.EXPORT), ((1, 0, 1), {"out"}))
 
 
 class Folder(ResumeCase):

@@ -3,6 +3,11 @@
  *     job_source -> id and output seen before? -> job_parse -> in the journal already? -> runner -> journal
  *
  * One thread reads and submits; results arrive on the runner's threads.
+ *
+ * With --resume an operation is kept like speech: as given, ok, its file still there. What it said
+ * may be old by now, but it does not hang on a job ahead of it that is done again: one that is the
+ * job of a download or a status, or that changes the operation's voice (of lists and capabilities:
+ * any voice), takes it along. What a kept job did to voices is taken for granted.
  */
 #include "front/app.h"
 #include "front/batch/id_index.h"
@@ -40,16 +45,89 @@ struct batch {
     struct storage *storage; /* of voices and results that jobs name; NULL: none */
     struct progress *progress;
     struct callback_sender *callbacks; /* NULL in a dry run */
-    struct id_index
-        *seen; /* "i" + id, "o" + output, "s" + its stem when it has subtitles -> line */
+    /* "i" + id, "o" + output, "s" + its stem when it has subtitles -> line; while results are kept
+     * also "r" + id of a job that is done again, "v" + voice that such a one changes ("": any),
+     * "k" + id of a kept job that the runner knows */
+    struct id_index *seen;
     char *base_dir;
     bool terminal;
-    int stdout_fd;                /* see app_take_stdout */
-    uint64_t records, ours, kept; /* ours: records of our shard */
-    bool stuck;                   /* a plugin hangs where nobody can end it */
-    atomic_int halt;              /* a result could not be written, or --fail-fast */
+    int stdout_fd;                          /* see app_take_stdout */
+    uint64_t records, ours, kept, recalled; /* ours: records of our shard */
+    bool stuck;                             /* a plugin hangs where nobody can end it */
+    atomic_int halt;                        /* a result could not be written, or --fail-fast */
     atomic_uint failures_shown;
 };
+
+/* --- What is done again ----------------------------------------------------------------------- */
+
+static bool is_noted(struct batch *batch, char kind, const char *name)
+{
+    struct err none;
+    uint64_t found = 0;
+    char *key = str_format("%c%s", kind, name);
+    int result = id_index_get(batch->seen, key, &found, &none);
+    free(key);
+    return result == 0 && found != 0;
+}
+
+/* Only while there are results that may have to go. */
+static void note(struct batch *batch, char kind, const char *name)
+{
+    struct err none;
+    uint64_t previous;
+    if (!batch->kept)
+        return;
+    char *key = str_format("%c%s", kind, name);
+    id_index_put(batch->seen, key, 1, true, &previous, &none);
+    free(key);
+}
+
+/* The id of the voice that an operation names; NULL: none. The caller's. */
+static char *voice_of(const struct job *job)
+{
+    const char *name = job->ask.voice ? job->ask.voice : job->ask.name;
+    return name ? voice_id_from_name(name) : NULL;
+}
+
+static void note_done_again(struct batch *batch, const struct job *job)
+{
+    char *voice = voice_of(job);
+    note(batch, 'r', job->id);
+    if (job_changes_voices(job))
+        note(batch, 'v', "");
+    if (job_changes_voices(job) && voice)
+        note(batch, 'v', voice);
+    free(voice);
+}
+
+/* Does a kept result hang on what is done again? */
+static bool is_outdated(struct batch *batch, const struct job *job)
+{
+    if (job->op == OP_TTS) /* its hash says it */
+        return false;
+    char *voice = voice_of(job);
+    bool tells_all = job_op_is_quick(job->op) && job->op != OP_STATUS;
+    bool outdated = (job->ask.job_id && is_noted(batch, 'r', job->ask.job_id)) ||
+                    (voice && is_noted(batch, 'v', voice)) ||
+                    (tells_all && is_noted(batch, 'v', ""));
+    free(voice);
+    return outdated;
+}
+
+/* Tells the runner of a kept job that another one names. As many as it can know. */
+static void recall(struct batch *batch, const char *id)
+{
+    if (!batch->kept || batch->recalled == RUNNER_RECENT_MAX || is_noted(batch, 'r', id) ||
+        is_noted(batch, 'k', id))
+        return;
+    struct result *result = journal_find(batch->journal, id);
+    if (!result)
+        return;
+    runner_recall(batch->runner, result);
+    result_destroy(result);
+    note(batch, 'k', id);
+    batch->recalled++;
+}
 
 /* --- Results ---------------------------------------------------------------------------------- */
 
@@ -96,9 +174,10 @@ static void take_result(struct result *result, void *arg)
 static void refuse(struct batch *batch, const char *id, const struct job_record *record,
                    struct err *err)
 {
-    if (id && batch->journal &&
-        strcmp(err->field, "id") != 0) /* a duplicate's id is another job's */
+    if (id && batch->journal && strcmp(err->field, "id") != 0) { /* else it is another job's */
         journal_supersede(batch->journal, id);
+        note(batch, 'r', id);
+    }
     err_prefix(err, "%s", job_source_place(batch->source, record));
     struct err ignored;
     struct result *result = result_refused(id, record->number, err);
@@ -167,6 +246,14 @@ static int check_download_new(struct batch *batch, const struct job *job,
     return result;
 }
 
+static void hash_given(const cJSON *json, char out[DIGEST_HEX_SIZE])
+{
+    struct str text = {0};
+    json_write_canonical(&text, json);
+    digest_of(str_text(&text), text.len, out);
+    str_finish(&text);
+}
+
 /* Outputs are checked over all shards, since they share the folder; all else only for our own
  * jobs. */
 static int make_job(struct batch *batch, const struct job_record *record, const char *id, bool ours,
@@ -182,6 +269,11 @@ static int make_job(struct batch *batch, const struct job_record *record, const 
     int result = ours ? check_new(batch, 'i', id, record, err) : 0;
     if (result == 0)
         result = job_parse(record->json, &context, job, err);
+    if (result == 0 && (*job)->voice.library_id && !json_get(record->json, "text_file"))
+        hash_given(record->json, (*job)->given_hash);
+    if (result == 0 && (*job)->response != RESPONSE_AUTO)
+        text_list_add(&(*job)->warnings,
+                      mem_copy_string("\"response\" is for workers: a batch writes files"));
     if (result == 0 && (*job)->text)
         result = check_new(batch, 'o', (*job)->output, record, err);
     if (result == 0 && (*job)->op == OP_DOWNLOAD)
@@ -203,11 +295,15 @@ static void wait_for_all(struct batch *batch)
         ;
 }
 
-/* What changes voices comes after the jobs that stand before it, and before those behind it. */
+/* What changes voices comes after the jobs that stand before it, and before those behind it; a
+ * download, of what those before it have made, only after. */
 static void submit(struct batch *batch, struct job *job, const struct job_record *record)
 {
     bool is_barrier = job_changes_voices(job);
-    if (is_barrier)
+    note_done_again(batch, job);
+    if (job->ask.job_id)
+        recall(batch, job->ask.job_id);
+    if (is_barrier || job->op == OP_DOWNLOAD)
         wait_for_all(batch);
     runner_submit(batch->runner, job, record->line, &app_signal);
     if (is_barrier)
@@ -218,6 +314,10 @@ static void submit(struct batch *batch, struct job *job, const struct job_record
 static void do_job(struct batch *batch, struct job *job, const struct job_record *record)
 {
     enum journal_state state = batch->journal ? journal_look(batch->journal, job) : JOURNAL_NEW;
+    if (state == JOURNAL_DONE && is_outdated(batch, job)) {
+        journal_supersede(batch->journal, job->id);
+        state = JOURNAL_NEW;
+    }
     if (state == JOURNAL_NEW && batch->runner) {
         submit(batch, job, record);
         return;
@@ -229,6 +329,17 @@ static void do_job(struct batch *batch, struct job *job, const struct job_record
     else
         progress_valid(batch->progress, job->model);
     job_destroy(job);
+}
+
+/* Done by an earlier run, and its voice was deleted since, as by a job behind it. */
+static bool is_done_without_voice(struct batch *batch, const char *id,
+                                  const struct job_record *record, const struct err *err)
+{
+    char given_hash[DIGEST_HEX_SIZE];
+    if (err->code != ERR_VOICE_NOT_FOUND || !batch->kept || !record->json)
+        return false;
+    hash_given(record->json, given_hash);
+    return journal_has_given(batch->journal, id, given_hash);
 }
 
 static void take_record(struct batch *batch, struct job_record *record)
@@ -245,7 +356,9 @@ static void take_record(struct batch *batch, struct job_record *record)
         err = record->err;
     else
         result = make_job(batch, record, id, ours, &job, &err);
-    if (result != 0 && ours)
+    if (result != 0 && ours && is_done_without_voice(batch, id, record, &err))
+        progress_skip(batch->progress, NULL);
+    else if (result != 0 && ours)
         refuse(batch, record->json ? id : NULL, record, &err);
     else if (job && ours)
         do_job(batch, job, record);
@@ -531,7 +644,7 @@ static const struct argp_option batch_options[] = {
     {"concurrency", 'c', "N", 0,
      "Jobs at the same time; without it host.concurrency, else all sessions of all models", 0},
     {"resume", KEY_RESUME, NULL, 0,
-     "Keep results whose audio is intact and whose job is unchanged; do the rest", 0},
+     "Keep results that are ok, whose files are intact and whose job is unchanged; do the rest", 0},
     {"shard", KEY_SHARD, "I/N", 0,
      "Do the Ith of N parts; auto: as SLURM, Kubernetes, AWS Batch, RunPod or VOXHOST_SHARD say",
      0},
@@ -596,7 +709,11 @@ static const char batch_doc[] =
     "DIR/results.jsonl gets one line per job as it ends. A job that is wrong or fails does not "
     "stop the others.\n\n"
     "SIGINT and SIGTERM let what runs finish (host.drain_s), then end; a second one ends at once. "
-    "--resume goes on after any end, also after a crash.";
+    "--resume goes on after any end, also after a crash. It keeps operations as well, with what "
+    "they said then, even of a voice that a job behind them has deleted. When a job is done again, "
+    "so are the operations behind it that name it or a voice that it makes or deletes (of lists of "
+    "voices and capabilities: any voice). What kept jobs did to voices is taken for granted: a "
+    "voice that one of them has deleted does not come back for a new job.";
 
 int verb_batch(int argc, char **argv)
 {

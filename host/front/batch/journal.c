@@ -17,6 +17,7 @@
 /* Before an id in the index: its kept result is being replaced. No id begins so. */
 #define SUPERSEDED "\x01"
 #define CRASHED "\x02"
+#define GIVEN "\x03" /* its value: the first 64 bits of given_hash */
 
 struct journal {
     struct journal_options options;
@@ -89,7 +90,7 @@ struct entry {
     bool ok;      /* it counts: its job is not done again */
     bool crashed; /* it counts because its job brought the process down */
     char default_id[32];
-    uint64_t hash;
+    uint64_t hash, given; /* given 0: the line has none */
 };
 
 static uint64_t hash_prefix(const char *hex)
@@ -117,6 +118,8 @@ static void parse_entry(struct entry *entry)
     entry->crashed = crashed && cJSON_IsTrue(crashed);
     entry->ok = entry->id && status && hash && (strcmp(status, "ok") == 0 || entry->crashed);
     entry->hash = entry->ok ? hash_prefix(hash) : 0;
+    const char *given = text_of(entry->json, "given_hash");
+    entry->given = given ? hash_prefix(given) : 0;
     if (!entry->id && status && json_int64(json_get(entry->json, "record"), &record)) {
         snprintf(entry->default_id, sizeof(entry->default_id), "job-%lld", (long long)record);
         entry->id = entry->default_id; /* it only tells the shard */
@@ -139,34 +142,34 @@ static bool are_there(const struct journal *journal, const cJSON *names)
     return true;
 }
 
-/* An operation that is done and has left no file; what others say may be old by now. */
-static bool changed_voices(const struct entry *entry)
+/* Has the file its size, and its digest if the line has one? */
+static bool is_whole(const struct journal *journal, const cJSON *file)
 {
-    const char *op = text_of(entry->json, "op");
-    return op && !json_get(entry->json, "audio") &&
-           (strcmp(op, job_op_names[OP_VOICE_CREATE]) == 0 ||
-            strcmp(op, job_op_names[OP_UPLOAD]) == 0 ||
-            strcmp(op, job_op_names[OP_VOICE_DELETE]) == 0);
-}
-
-/* Are the files that the line names still there, the audio byte for byte? */
-static bool is_intact(const struct journal *journal, const struct entry *entry)
-{
-    if (entry->crashed || changed_voices(entry))
-        return true;
-    const cJSON *audio = json_get(entry->json, "audio");
-    const char *name = text_of(audio, "path"), *expected = text_of(audio, "sha256");
+    const char *name = text_of(file, "path"), *expected = text_of(file, "sha256");
     int64_t size;
     char found[DIGEST_HEX_SIZE];
     struct stat info;
-    if (!name || !expected || !are_there(journal, json_get(entry->json, "subtitles")) ||
-        !fs_path_is_inside(name) || !json_int64(json_get(audio, "bytes"), &size))
+    if (!name || !fs_path_is_inside(name) || !json_int64(json_get(file, "bytes"), &size))
         return false;
     char *path = fs_join(store_dir(journal->options.store), name);
-    bool intact = stat(path, &info) == 0 && info.st_size == size &&
-                  digest_of_file(path, found) == 0 && strcmp(found, expected) == 0;
+    bool whole = stat(path, &info) == 0 && info.st_size == size &&
+                 (!expected || (digest_of_file(path, found) == 0 && strcmp(found, expected) == 0));
     free(path);
-    return intact;
+    return whole;
+}
+
+/* Are the files that the line names still there, the audio byte for byte? Speech has audio; an
+ * operation may have left no file. */
+static bool is_intact(const struct journal *journal, const struct entry *entry)
+{
+    const cJSON *audio = json_get(entry->json, "audio"), *file = json_get(entry->json, "file");
+    if (entry->crashed)
+        return true;
+    if (!audio && !text_of(entry->json, "op"))
+        return false;
+    return (!audio || (text_of(audio, "sha256") && is_whole(journal, audio))) &&
+           (!file || is_whole(journal, file)) &&
+           are_there(journal, json_get(entry->json, "subtitles"));
 }
 
 /* Calls `each` with every line, the last one too when its end is missing. */
@@ -216,31 +219,38 @@ static int note_last(struct journal *journal, struct entry *entry, void *arg, st
     return id_index_put(journal->index, entry->id, entry->number + NOT_DONE, true, &previous, err);
 }
 
+#define MARKED 1
+#define GONE 2 /* no mark any more */
+
 /* Marks beside the hashes in the index, for few ids. */
-static bool mark(struct journal *journal, const char *kind, const char *id)
+static bool mark(struct journal *journal, const char *kind, const char *id, uint64_t value)
 {
     struct err none;
     uint64_t previous;
     char *key = str_format("%s%s", kind, id);
-    int result = id_index_put(journal->index, key, 1, true, &previous, &none);
+    int result = id_index_put(journal->index, key, value, true, &previous, &none);
     free(key);
     return result == 0;
 }
 
-static bool is_marked(struct journal *journal, const char *kind, const char *id)
+/* 0: there is none. */
+static uint64_t mark_of(struct journal *journal, const char *kind, const char *id)
 {
     struct err none;
     uint64_t found = 0;
     char *key = str_format("%s%s", kind, id);
     int result = id_index_get(journal->index, key, &found, &none);
     free(key);
-    return result == 0 && found != 0;
+    return result == 0 ? found : 0;
 }
 
-/* Is it the result that was kept at the begin, of a job that was changed since? */
+/* Is it the result that was kept at the begin, of a job that was done again since? Only the first
+ * one that looks so: the job may be the same as before. */
 static bool is_replaced(struct journal *journal, const struct entry *entry, uint64_t kept_hash)
 {
-    return entry->ok && entry->hash == kept_hash && is_marked(journal, SUPERSEDED, entry->id);
+    return entry->ok && entry->hash == kept_hash &&
+           mark_of(journal, SUPERSEDED, entry->id) == MARKED &&
+           mark(journal, SUPERSEDED, entry->id, GONE);
 }
 
 /* `indexed`: what the index holds for the id. */
@@ -276,7 +286,9 @@ static int copy_kept(struct journal *journal, struct entry *entry, void *arg, st
     bool ours = kept && shard_has(&journal->options.shard, entry->id);
     journal->kept += ours;
     if (ours && entry->crashed)
-        mark(journal, CRASHED, entry->id);
+        mark(journal, CRASHED, entry->id, MARKED);
+    if (ours && entry->given)
+        mark(journal, GIVEN, entry->id, entry->given);
     return id_index_put(journal->index, entry->id, ours ? entry->hash : NOT_DONE, true, &previous,
                         err);
 }
@@ -339,7 +351,7 @@ static uint64_t kept_hash(struct journal *journal, const char *id)
 
 void journal_supersede(struct journal *journal, const char *id)
 {
-    if (kept_hash(journal, id) && mark(journal, SUPERSEDED, id))
+    if (kept_hash(journal, id) && mark(journal, SUPERSEDED, id, MARKED))
         journal->superseded = true;
 }
 
@@ -347,9 +359,41 @@ enum journal_state journal_look(struct journal *journal, const struct job *job)
 {
     uint64_t hash = kept_hash(journal, job->id);
     if (hash && hash == hash_prefix(job->hash))
-        return is_marked(journal, CRASHED, job->id) ? JOURNAL_CRASHED : JOURNAL_DONE;
+        return mark_of(journal, CRASHED, job->id) ? JOURNAL_CRASHED : JOURNAL_DONE;
     journal_supersede(journal, job->id);
     return JOURNAL_NEW;
+}
+
+bool journal_has_given(struct journal *journal, const char *id, const char *given_hash)
+{
+    return kept_hash(journal, id) && mark_of(journal, GIVEN, id) == hash_prefix(given_hash);
+}
+
+/* A line that is looked for. */
+struct wanted {
+    const char *id;
+    struct result *found;
+};
+
+static int note_wanted(struct journal *journal, struct entry *entry, void *arg, struct err *err)
+{
+    (void)journal;
+    (void)err;
+    struct wanted *wanted = arg;
+    if (!entry->ok || entry->crashed || strcmp(entry->id, wanted->id) != 0)
+        return 0;
+    result_destroy(wanted->found); /* the last one counts */
+    wanted->found = result_read(entry->json);
+    return 0;
+}
+
+struct result *journal_find(struct journal *journal, const char *id)
+{
+    struct wanted wanted = {.id = id};
+    struct err none;
+    if (kept_hash(journal, id))
+        for_lines(journal, note_wanted, &wanted, &none);
+    return wanted.found;
 }
 
 const char *journal_path(const struct journal *journal)

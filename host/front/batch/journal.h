@@ -1,8 +1,8 @@
 /* results.jsonl: one line per job that has ended, in the order in which they end. It is appended to
  * under a lock, so that several shards may share a folder, and rewritten (beside it, then renamed)
- * when a run begins: without --resume our shard's lines go; with it those stay whose audio is still
- * there, byte for byte, and the jobs behind them are not done again. A line that a killed run wrote
- * in part goes as well.
+ * when a run begins: without --resume our shard's lines go; with it those stay that are ok and whose
+ * files are still there (audio byte for byte, what else an operation has left by its size), and the
+ * jobs behind them are not done again. A line that a killed run wrote in part goes as well.
  */
 #ifndef BATCH_JOURNAL_H
 #define BATCH_JOURNAL_H
@@ -33,8 +33,14 @@ enum journal_state {
 };
 /* What an earlier run says of a job. [main] */
 enum journal_state journal_look(struct journal *journal, const struct job *job);
+/* Is there a kept result of a job that was given so? For one whose voice is not there any more, so
+ * that its hash cannot be known. [main] */
+bool journal_has_given(struct journal *journal, const char *id, const char *given_hash);
 /* A result under this id is about to be written: a kept one goes when the journal closes. [main] */
 void journal_supersede(struct journal *journal, const char *id);
+/* The kept result of an id as far as result_read tells; NULL: there is none. The caller's. Reads the
+ * whole file. [main] */
+struct result *journal_find(struct journal *journal, const char *id);
 const char *journal_path(const struct journal *journal); /* absolute; borrowed */
 /* How many results were kept. */
 uint64_t journal_kept(const struct journal *journal);
