@@ -222,6 +222,20 @@ static int add_voice(const struct voices_arguments *arguments, const struct mani
     return result;
 }
 
+static int remove_voice(const struct voices_arguments *arguments, const struct manifest *manifest,
+                        struct err *err)
+{
+    struct err note = {0};
+    int result = voice_library_remove(manifest->paths.voices, arguments->subject, err);
+    if (result == 0 && manifest->storage.type != STORAGE_NONE) {
+        err_set(&note, ERR_UNSUPPORTED, NULL,
+                "what the storage has of the voice stays there: to remove it too, delete a voice "
+                "with the operation voice_delete");
+        app_complain(&note);
+    }
+    return result;
+}
+
 /* Under another name first: an export that failed leaves nothing. */
 static int export_voice(const struct voices_arguments *arguments, const char *dir, struct err *err)
 {
@@ -274,7 +288,7 @@ static int act(const struct voices_arguments *arguments, const struct manifest *
     case ACTION_SHOW:
         return show_voice(arguments, dir, out, err);
     case ACTION_RM:
-        return voice_library_remove(dir, arguments->subject, err);
+        return remove_voice(arguments, manifest, err);
     case ACTION_EXPORT:
         return export_voice(arguments, dir, err);
     case ACTION_IMPORT:

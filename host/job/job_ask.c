@@ -26,8 +26,7 @@ static int missing(enum field field, struct err *err)
 
 /* --- Voices ----------------------------------------------------------------------------------- */
 
-/* "Anna.wav", as a system called its voices whose names were those of files, is "Anna". */
-static void drop_ending(char *name)
+void given_drop_ending(char *name)
 {
     size_t len = name ? strlen(name) : 0;
     if (len > 4 && text_equal_nocase(name + len - 4, ".wav"))
@@ -38,9 +37,6 @@ static void drop_ending(char *name)
  * worse. */
 static int check_name(const char *name, struct err *err)
 {
-    if (strlen(name) > VOICE_NAME_LEN_MAX)
-        return err_set(err, ERR_INVALID, "name", "is %zu bytes long, at most %d", strlen(name),
-                       VOICE_NAME_LEN_MAX);
     if (strpbrk(name, "/\\"))
         return err_set(err, ERR_INVALID, "name",
                        "expected a name without '/' and '\\', got \"%.60s\"", name);
@@ -58,16 +54,28 @@ static int check_id(const char *id, struct err *err)
         VOICE_ID_LEN_MAX, id);
 }
 
+/* What `audio_path` always was, where it can be nothing else. */
+static bool is_foreign_key(const struct given *given, const char *audio)
+{
+    return audio && strcmp(given->values[FIELD_AUDIO]->string, "audio_path") == 0 &&
+           given->context->manifest->storage.type != STORAGE_NONE && !given->context->base_dir &&
+           !strstr(audio, "://") && strncmp(audio, "data:", 5) != 0;
+}
+
 /* The recording: what is said of it here decides what the runner may touch. */
 static int take_audio(const struct given *given, struct job *job, struct err *err)
 {
-    const char *audio;
+    const char *audio, *prefix = given->context->manifest->storage.voices_prefix;
     char *url = NULL;
     int result = given_text(given, FIELD_AUDIO, &audio, err);
     if (result == 0 && (!audio || text_is_blank(audio, strlen(audio))))
         result = missing(FIELD_AUDIO, err);
     if (result == 0)
         result = given_object(given, FIELD_AUDIO, audio, &url, err);
+    if (result == 0 && !url && is_foreign_key(given, audio))
+        result = err_set(err, ERR_INVALID, job_fields[FIELD_AUDIO].name,
+                         "expected the key of an object below \"%s\" (storage.voices_prefix)",
+                         prefix ? prefix : "");
     if (result == 0) {
         job->ask.audio = url ? url : mem_copy_string(audio);
         job->ask.base_dir = mem_copy_string(given->context->base_dir);
@@ -106,6 +114,13 @@ static int take_sample(const struct given *given, struct job *job, struct err *e
     return 0;
 }
 
+/* Its system put what came in the place of what was there; there was nothing to say so with. */
+static bool is_older_upload(const struct given *given)
+{
+    const cJSON *selector = given->values[FIELD_OP];
+    return selector && strcmp(selector->string, "endpoint") == 0;
+}
+
 static int ask_new_voice(const struct given *given, struct job *job, struct err *err)
 {
     struct job_ask *ask = &job->ask;
@@ -113,7 +128,7 @@ static int ask_new_voice(const struct given *given, struct job *job, struct err 
     int result = take_text(given, FIELD_VOICE, VOICE_ID_LEN_MAX, &ask->voice, err);
     if (result == 0)
         result = take_text(given, FIELD_NAME, VOICE_NAME_LEN_MAX, &ask->name, err);
-    drop_ending(ask->name);
+    given_drop_ending(ask->name);
     if (result == 0 && !ask->voice && !ask->name)
         result = missing(FIELD_NAME, err);
     if (result == 0 && ask->name)
@@ -131,6 +146,8 @@ static int ask_new_voice(const struct given *given, struct job *job, struct err 
         result = take_text(given, FIELD_LANGUAGE, VOICE_LANGUAGE_LEN_MAX, &ask->language, err);
     if (result == 0)
         result = given_bool(given, FIELD_REPLACE, &ask->replace, &present, err);
+    if (result == 0 && !present && job->op == OP_UPLOAD)
+        ask->replace = is_older_upload(given);
     if (result == 0 && job->op == OP_VOICE_CREATE)
         result = take_sample(given, job, err);
     return result;

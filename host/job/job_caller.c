@@ -1,7 +1,7 @@
 /* What a job says of who asked: where to report to, and what to repeat there. Read from the object
  * itself, so that callers of jobs that are refused hear of it too; what is wrong with a member that
  * is only repeated is said by job_parse. Knows no callbacks. */
-#include "job/job.h"
+#include "job/job_fields.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +76,26 @@ static void read_voice(const cJSON *json, cJSON *echo)
         cJSON_AddStringToObject(echo, "voice_id", value->valuestring);
 }
 
+/* Of a voice that is not there yet: its name as the job has it, and the id that it would get. */
+static void read_new_voice(const cJSON *json, cJSON *echo)
+{
+    static const char *const names[NAMES_MAX] = {"voice_name", "name", "title"};
+    const cJSON *value = member_of(json, names);
+    size_t len = cJSON_IsString(value) ? strlen(value->valuestring) : 0;
+    if (len > ECHO_SIZE_MAX || !len || text_is_blank(value->valuestring, len))
+        return;
+    cJSON_DeleteItemFromObjectCaseSensitive(echo, names[0]);
+    cJSON_AddStringToObject(echo, names[0], value->valuestring);
+    if (json_get(echo, "voice_id"))
+        return;
+    char *name = mem_copy_string(value->valuestring);
+    given_drop_ending(name);
+    char *id = voice_id_from_name(name);
+    cJSON_AddStringToObject(echo, "voice_id", id);
+    free(id);
+    free(name);
+}
+
 static void read_text_length(const cJSON *json, cJSON *echo)
 {
     const cJSON *text = member_of(json, text_names);
@@ -125,6 +145,8 @@ int job_caller_read(const cJSON *json, struct job_caller *caller, struct err *er
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         read_text(json, texts[i], caller->echo);
     read_voice(json, caller->echo);
+    if (caller->op == OP_VOICE_CREATE)
+        read_new_voice(json, caller->echo);
     read_kids(json, caller->echo);
     read_text_length(json, caller->echo);
     read_metadata(json, caller->echo, &first);

@@ -57,16 +57,19 @@ const struct field_spec job_fields[FIELD_COUNT] = {
     [FIELD_TIMESTAMPS] = {"timestamps", TYPE_NAMES, 0, 0, subtitle_format_names,
                           SUBTITLE_FORMAT_COUNT, "none",
                           "subtitle files to write beside the audio"},
-    [FIELD_TIMEOUT_S] = {"timeout_s", TYPE_NUMBER, 0, 86400, NULL, 0, "host.job_timeout_s",
-                         "how long the job may run; 0: no limit"},
+    [FIELD_TIMEOUT_S] =
+        {"timeout_s", TYPE_NUMBER, 0, 86400, NULL, 0, "host.job_timeout_s",
+         "how long the job may run, the upload of its result included; 0: no limit"},
     [FIELD_STREAM] = {"stream", TYPE_BOOL, 0, 0, NULL, 0, "false",
                       "send the audio piece by piece as it is made; in `voxhost worker`"},
     [FIELD_OPTIONS] = {"options", TYPE_OPTIONS, 0, 0, NULL, 0,
                        "the manifest's defaults, then the plugin's",
                        "the model's own options, as `voxhost plugins` lists them"},
-    [FIELD_RESPONSE] = {"response", TYPE_TEXT, 0, 0, responses, 3, "auto",
-                        "how a worker hands over audio: `inline` as base64, `url` from the "
-                        "storage, `auto` inline up to worker.inline_chars_max"},
+    [FIELD_RESPONSE] =
+        {"response", TYPE_TEXT, 0, 0, responses, 3, "auto",
+         "how a worker hands over audio: `inline` as base64, `url` from the "
+         "storage, `auto` inline up to worker.inline_chars_max. A batch writes files "
+         "and only warns"},
     [FIELD_USER_ID] = {"user_id", TYPE_TEXT, 0, 0, NULL, 0, "that of metadata",
                        "for storage.key_template"},
     [FIELD_STORY_ID] = {"story_id", TYPE_TEXT, 0, 0, NULL, 0, "that of metadata",
@@ -78,7 +81,8 @@ const struct field_spec job_fields[FIELD_COUNT] = {
                      "the recording of a new voice: URL, base64, object key, in a batch a path"},
     [FIELD_CONSENT] = {"consent", TYPE_TEXT, 0, 0, NULL, 0, "none",
                        "what the speaker has agreed to; kept with the voice"},
-    [FIELD_REPLACE] = {"replace", TYPE_BOOL, 0, 0, NULL, 0, "false",
+    [FIELD_REPLACE] = {"replace", TYPE_BOOL, 0, 0, NULL, 0,
+                       "false; of an `endpoint` that is `upload`, true",
                        "a voice of that id is replaced; else one that differs is an error"},
     [FIELD_SAMPLE] = {"sample", TYPE_BOOL, 0, 0, NULL, 0, "false, with sample_text true",
                       "the new voice speaks; the job's audio is that"},
@@ -135,7 +139,9 @@ const struct op_spec job_ops[OP_COUNT] = {
     [OP_UPLOAD] = {"upload", ANY_FIELDS | NEW_VOICE_FIELDS | F(LANGUAGE),
                    "older name: voice_create without profile and sample. Adds `voice`, `message`"},
     [OP_LIST_VOICES] = {"list_voices", ANY_FIELDS | F(CURSOR) | F(LIMIT),
-                        "older name of voice_list. `voices` have `name`, `size`, `last_modified`"},
+                        "older name of voice_list. `voices` have `name` (that of a file to older "
+                        "clients), `size`, "
+                        "`last_modified`"},
     [OP_DOWNLOAD] = {"download", ANY_FIELDS | F(JOB_ID) | F(TYPE) | F(FORMAT) | F(RESPONSE),
                      "the stored result of `job_id`. Adds `job_id`, `type`, `file`"},
     [OP_STATUS] = {"status", ANY_FIELDS | F(JOB_ID),
@@ -301,6 +307,8 @@ static void write_ops(struct str *out)
         "where they can be fetched in `recorded_url` ...): "
         "storage.voices_prefix`[USER_ID/][LANGUAGE/][kids/]recorded/ID_DIGEST.wav`, `profiles/`, "
         "`samples/`.\n`voice_delete` removes them, by the `user_id` that the voice was made with. "
+        "A "
+        "recording that is named by the key of the client's own object stays there. "
         "Such a key is good in any later job on any worker, as `voice`, `audio`, "
         "`voice_profile`. What is fetched by a key or URL is used again for 10 minutes without "
         "asking.\n\n"
@@ -402,6 +410,8 @@ static const char result_text[] =
     "| `rtf` | seconds of work per second of audio |\n"
     "| `error` | `code`, `message`, `field`, `retryable`; on failure only |\n"
     "| `job_hash` | of all that decides the audio; `--resume` goes by it |\n"
+    "| `given_hash` | in a batch, of a job with a voice of the library as it stands in the file: "
+    "`--resume` goes by it once that voice is deleted |\n"
     "| `line` | of the job file |\n"
     "| `crashed` | true when the job's plugin brought the process down: `--resume` does not try "
     "the same job again |\n\n"

@@ -135,6 +135,8 @@ int given_bool(const struct given *given, enum field field, bool *value, bool *p
                struct err *err);
 int given_check_text(enum field field, const char *text, size_t len, int64_t size_max,
                      struct err *err);
+/* "Anna.wav", as a system called its voices whose names were those of files, becomes "Anna". */
+void given_drop_ending(char *name);
 /* A choice in words: "one of a, b". */
 void given_expected(const struct field_spec *spec, struct str *out);
 

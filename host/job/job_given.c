@@ -293,10 +293,11 @@ int given_check_text(enum field field, const char *text, size_t len, int64_t siz
                      struct err *err)
 {
     size_t bad;
+    bool is_speech = field == FIELD_TEXT || field == FIELD_TEXT_FILE || field == FIELD_SAMPLE_TEXT;
     if (len > (size_t)size_max)
         return err_set(err, ERR_INVALID, job_fields[field].name,
-                       "is %zu bytes long, at most %lld (host.text_bytes_max)", len,
-                       (long long)size_max);
+                       "is %zu bytes long, at most %lld%s", len, (long long)size_max,
+                       is_speech ? " (host.text_bytes_max)" : "");
     if (memchr(text, '\0', len))
         return err_set(err, ERR_INVALID, job_fields[field].name, "has a NUL byte");
     if (!utf8_valid(text, len, &bad))

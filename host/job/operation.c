@@ -50,11 +50,14 @@ static cJSON *entry_json(const struct voice_entry *entry)
     return json;
 }
 
-/* As a system listed them whose voices were files; `name` is what its clients ask for. */
+/* As a system listed them whose voices were files; `name` is what its clients ask for: as it was
+ * given where that leads to the voice, else its id. The ending is for those clients (legacy.c). */
 static cJSON *older_entry_json(const struct voice_entry *entry)
 {
     cJSON *json = cJSON_CreateObject();
-    add_text(json, "name", entry->id);
+    char *id = voice_id_from_name(entry->name);
+    add_text(json, "name", strcmp(id, entry->id) == 0 ? entry->name : entry->id);
+    free(id);
     add_integer(json, "size", entry->reference.bytes);
     add_text(json, "last_modified", entry->updated[0] ? entry->updated : NULL);
     return json;

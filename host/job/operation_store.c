@@ -114,15 +114,10 @@ static void note_if_new(struct keeping *keeping, const struct storage_put *put)
 static int put_with_metadata(struct keeping *keeping, struct storage_put *put, struct err *err)
 {
     struct storage *storage = keeping->attempt->runner->storage;
+    char *warning = storage_fit_metadata(storage, keeping->metadata);
+    if (warning)
+        text_list_add(&keeping->result->warnings, warning);
     put->metadata = keeping->metadata;
-    int code = storage_put(storage, put, err);
-    if (code == 0 || !put->metadata || strcmp(err->field, "metadata") != 0)
-        return code;
-    text_list_add(&keeping->result->warnings,
-                  str_format("metadata is not kept in the storage: %s", err->message));
-    cJSON_Delete(keeping->metadata);
-    keeping->metadata = NULL;
-    put->metadata = NULL;
     return storage_put(storage, put, err);
 }
 
@@ -173,7 +168,22 @@ static void add_place(struct result *result, const char *kind, char *key, char *
     free(url);
 }
 
-/* One that came from the storage is there already. */
+/* "0123456789abcdef.wav": how the key of an object ends that we have made of a voice. */
+static bool is_digest_and_ending(const char *text)
+{
+    return strspn(text, "0123456789abcdef") == SHA_LEN && text[SHA_LEN] == '.' &&
+           !strpbrk(text, "/_");
+}
+
+/* Goes when its voice does. */
+static bool is_of_a_voice(const char *key)
+{
+    const char *line = strrchr(key, '_');
+    return line && is_digest_and_ending(line + 1);
+}
+
+/* An object that the client has put into the storage is the recording, and stays there; one of
+ * another voice is copied. */
 static int keep_recording(struct keeping *keeping, struct err *err)
 {
     static const char scheme[] = "s3://";
@@ -182,7 +192,7 @@ static int keep_recording(struct keeping *keeping, struct err *err)
     const char *known =
         strncmp(audio, scheme, strlen(scheme)) == 0 ? strchr(audio + strlen(scheme), '/') : NULL;
     char *key = NULL, *url = NULL;
-    if (known) {
+    if (known && !is_of_a_voice(known + 1)) {
         add_place(keeping->result, "recorded", mem_copy_string(known + 1), NULL);
         return 0;
     }
@@ -291,10 +301,7 @@ struct found {
 static int find_object(const struct storage_object *object, void *arg)
 {
     struct found *found = arg;
-    const char *digest = object->key + found->prefix_len;
-    bool is_ours = strspn(digest, "0123456789abcdef") == SHA_LEN && digest[SHA_LEN] == '.' &&
-                   !strpbrk(digest, "/_");
-    if (is_ours)
+    if (is_digest_and_ending(object->key + found->prefix_len))
         text_list_add(&found->keys, mem_copy_string(object->key));
     return found->keys.count == OBJECTS_MAX;
 }
@@ -304,6 +311,7 @@ int operation_forget_voice(struct attempt *attempt, const struct voice_entry *en
 {
     static const char *const kinds[] = {"recorded", "profiles", "samples"};
     struct storage *storage = attempt->runner->storage;
+    size_t count = 0;
     int code = 0;
     for (size_t i = 0; storage && i < 3 && code == 0; i++) {
         struct str prefix = {0};
@@ -315,8 +323,15 @@ int operation_forget_voice(struct attempt *attempt, const struct voice_entry *en
                 storage_list(storage, str_text(&prefix), &attempt->stop, find_object, &found, err);
         for (size_t k = 0; k < found.keys.count && code >= 0; k++)
             code = storage_delete(storage, found.keys.items[k], &attempt->stop, err);
+        count += found.keys.count;
         text_list_finish(&found.keys);
         str_finish(&prefix);
     }
+    if (storage && code >= 0 && count == 0)
+        text_list_add(
+            &attempt->warnings,
+            str_format("the storage has nothing of voice \"%s\" %s \"user_id\": what a voice has "
+                       "there is removed only with the \"user_id\" that it was made with",
+                       entry->id, attempt->job->user_id ? "under this" : "without"));
     return code < 0 ? code : 0;
 }

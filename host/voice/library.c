@@ -256,8 +256,8 @@ static int check_is_new(const char *dir, const char *id, bool replace, struct er
     if (replace || !library_has(dir, id))
         return 0;
     return err_set(err, ERR_INVALID, "id",
-                   "there is a voice \"%s\" already; say that it is to be replaced, or choose "
-                   "another id",
+                   "there is a voice \"%s\" already; replace it (\"replace\": true, --replace) or "
+                   "choose another id",
                    id);
 }
 
@@ -293,6 +293,16 @@ static bool is_same(const char *dir, struct voice_entry *made)
     return same;
 }
 
+/* The field says it; other callers of the same checks have no such field. */
+static void say_audio(struct err *err)
+{
+    static const char field[] = "audio: ";
+    size_t len = strlen(field);
+    if (strncmp(err->message, field, len) == 0)
+        memmove(err->message, err->message + len, strlen(err->message + len) + 1);
+    snprintf(err->field, sizeof(err->field), "audio");
+}
+
 int voice_library_put(const char *dir, const struct voice_import *import, struct voice_entry *entry,
                       struct err *err)
 {
@@ -314,7 +324,7 @@ int voice_library_put(const char *dir, const struct voice_import *import, struct
         if (result == 0)
             result = listen_to(&parcel, import->fetch.stop, err);
         if (result != 0)
-            snprintf(err->field, sizeof(err->field), "audio");
+            say_audio(err);
     }
     if (result == 0) {
         parcel_name_files(&parcel);

@@ -331,10 +331,11 @@ static int check_old(const char *dir, struct voice_entry *entry, bool replace, b
     struct err none;
     int result = 0;
     if (!replace)
-        return err_set(err, ERR_INVALID, "id",
-                       "there is a voice \"%s\" already; say that it is to be replaced, or choose "
-                       "another id",
-                       entry->id);
+        return err_set(
+            err, ERR_INVALID, "id",
+            "there is a voice \"%s\" already; replace it (\"replace\": true, --replace) or "
+            "choose another id",
+            entry->id);
     if (library_read_entry(dir, entry->id, &old, &none) != 0)
         return 0;
     if (is_derived && strcmp(old.name, entry->name) != 0)

@@ -103,14 +103,19 @@ class Bodies(CallbackCase):
         self.batch(self.with_callbacks(receiver), self.jobs(
             {"id": "made", "voice": "anna", "name": "Anna", "language": "de", **new},
             {"id": "bad", "voice": "bert", **new, "audio": "jobs.jsonl"},
+            {"id": "named", **new, "name": "Nice Name", "audio": "jobs.jsonl"},
+            {"id": "refused", "name": "Nice Name.wav", "audio_data": ""}, {"id": "nameless", "name": " ", "audio_data": ""},
             {"id": "asked", "op": "capabilities"}, {"id": "listed", "op": "voice_list"}))
         self.assertEqual({request["path"] for request in receiver.requests}, {"/api/tts/callback"})
         told = {request["json"]["job_id"]: request["json"] for request in receiver.requests}
-        self.assertEqual(set(told), {"made", "bad"})
+        self.assertEqual(set(told), {"made", "bad", "named", "refused", "nameless"})
         made = {key: told["made"][key] for key in ("status", "user_id", "voice_id", "voice_name", "language", "is_kids_voice")}
         self.assertEqual(made, {"status": "success", "user_id": "u1", "voice_id": "anna", "voice_name": "Anna",
                                 "language": "de", "is_kids_voice": True})
         self.assertEqual((told["bad"]["status"], told["bad"]["voice_id"]), ("error", "bert"))
+        self.assertEqual((told["named"]["voice_name"], told["named"]["voice_id"]), ("Nice Name", "voice_nice_name"), "C.4")
+        self.assertEqual((told["refused"]["voice_name"], told["refused"]["voice_id"]), ("Nice Name.wav", "voice_nice_name"))
+        self.assertEqual((told["nameless"]["voice_name"], told["nameless"]["voice_id"]), ("", ""))
         self.assertEqual(told["bad"]["metadata"]["error_type"], "invalid_payload")
         self.assertIn("audio: ", told["bad"]["error"])
 

@@ -75,12 +75,25 @@ class Older(OperationCase):
     def test_files_family_manages_voices(self):
         self.begin("worker")
         answer = self.good(endpoint="upload", voice_name="My Voice.wav", file=LOW, reference_text="What I say.")
-        self.assertEqual(answer["status"], "Voice 'My Voice' uploaded successfully")
+        self.assertEqual(answer["status"], "Voice 'My Voice.wav' uploaded successfully")
         self.assertEqual(answer["message"], answer["status"])
+        self.good(op="upload", voice="anna", name="My Voice", audio=LOW)
         listed = self.good(endpoint="list_voices")
-        self.assertEqual((listed["status"], listed["count"]), ("success", 1))
+        self.assertEqual((listed["status"], listed["count"]), ("success", 2))
         self.assertEqual(set(listed["voices"][0]), {"name", "size", "last_modified"})
-        self.good(endpoint="tts", text="Hi", local_voice=listed["voices"][0]["name"])
+        self.assertEqual([voice["name"] for voice in listed["voices"]], ["anna.wav", "My Voice.wav"])
+        for voice in listed["voices"]:
+            self.good(endpoint="tts", text="Hi", local_voice=voice["name"])
+
+    def test_files_family_uploads_a_name_again(self):
+        """A.2: it put voices/NAME, whatever was there; its clients know no `replace`."""
+        self.begin("worker")
+        for audio in (LOW, HIGH):
+            self.good(endpoint="upload", voice_name="anna.wav", file=audio)
+        spoken = self.good(text="Hi", voice="anna", seed=1, options=SHORT)
+        self.assertEqual(spoken["audio"]["sha256"], self.good(text="Hi", voice=HIGH, seed=1, options=SHORT)["audio"]["sha256"])
+        for job in ({"endpoint": "upload", "replace": False}, {"op": "upload"}):
+            self.assertEqual(self.one(voice_name="anna", file=LOW, **job)["status"], "error")
 
     def test_fm_92_files_family_errors_in_its_words(self):
         self.begin("worker")
@@ -93,6 +106,7 @@ class Older(OperationCase):
                   "Failed to process voice upload: name: "),
                  ({"endpoint": "download"}, "job_id is required for download"),
                  ({"endpoint": "status", "job_id": "x"}, "Invalid job_id."),
+                 ({"endpoint": "result", "job_id": "x"}, "Invalid job_id."),
                  ({"text": "Hi", "timing_format": "doc"}, "timing_format: expected one of srt"),
                  ({"text": "Hi", "timing_format": 7}, "timing_format: expected string"),
                  ({"text": "Hi", "endpoint": "nothing"}, "endpoint: expected one of tts")]
@@ -105,6 +119,11 @@ class Older(OperationCase):
             self.begin("worker", storage=self.bucket(server, key_template="output/{job_id}.{ext}"))
             self.one(endpoint="download", job_id="gone")
             self.assertEqual(self.error, "Audio file not found for job_id: gone")
+            self.one(endpoint="result", job_id="gone")
+            self.assertEqual(self.error, "Invalid job_id.", "A.5")
+            self.one(id="bad", text="Hi", timeout_s=0.01, options={"sleep_ms": 60000})
+            self.one(endpoint="result", job_id="bad")
+            self.assertEqual(self.error, "Job is not complete. Status: ERROR")
             self.one(endpoint="download", job_id="gone", type="timing", format="ass")
             self.assertEqual(self.error, "Timing file not found for job_id: gone, format: ass")
 
@@ -159,7 +178,8 @@ class Older(OperationCase):
                               options=SHORT)
             self.assertEqual(other["audio"]["sha256"], spoken["audio"]["sha256"])
             cloned = self.good(name="Bea", audio_path=made["recorded_path"], sample=False)
-            self.assertEqual((cloned["recorded_path"], cloned["voice_id"]), (made["recorded_path"], "Bea"))
+            self.assertTrue(cloned["recorded_path"].startswith("voices/recorded/Bea_"), cloned["recorded_path"])
+            self.assertEqual(cloned["voice_id"], "Bea")
             self.one(text="Hi", voice_id="Anna", profile_path="other/b.npy")
             self.assertTrue(self.error.startswith('profile_path: expected the key of an object below "voices/"'), self.error)
 

@@ -208,7 +208,7 @@ class Voices(OperationCase):
                 uploaded = self.good(op="upload", name="Bob", audio=HIGH)
                 self.assertRegex(uploaded["recorded_path"], r"^private/users/recorded/Bob_[0-9a-f]{16}\.wav$")
                 again = self.good(op="voice_create", voice="bea", audio=uploaded["recorded_path"])
-                self.assertEqual(again["recorded_path"], uploaded["recorded_path"], "it is there already")
+                self.assertRegex(again["recorded_path"], r"^private/users/recorded/bea_[0-9a-f]{16}\.wav$")
                 here = self.good(text="Hi", voice="Anna", seed=1, options=SHORT)
                 self.end()
                 self.begin(front, storage=self.bucket(server, voices_prefix="private/users/"), worker=ROOMY)
@@ -247,6 +247,60 @@ class Voices(OperationCase):
                 self.good(op="voice_delete", voice="Anna")
                 self.assertEqual(server.objects, {})
                 self.end()
+
+    def test_deleting_a_voice_breaks_none_that_was_made_of_it(self):
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server), worker=ROOMY)
+            first = self.good(op="upload", voice="anna", audio=LOW)
+            second = self.good(op="upload", voice="bob", audio=first["recorded_path"])
+            self.assertEqual(self.content({"url": second["recorded_url"]}), base64.b64decode(LOW))
+            self.good(op="voice_delete", voice="anna")
+            self.assertEqual(list(server.objects), [second["recorded_path"]])
+            self.good(text="Hi", voice=second["recorded_path"], options=SHORT)
+            self.put(server, "voices/u/recorded/mine.wav", wav(600))
+            third = self.good(op="upload", voice="carl", audio="voices/u/recorded/mine.wav")
+            self.assertEqual(third["recorded_path"], "voices/u/recorded/mine.wav", "the client's own object stays the recording")
+            self.assertEqual(len(server.objects), 2)
+            self.good(op="voice_delete", voice="carl")
+            self.assertIn("voices/u/recorded/mine.wav", server.objects, "it is not ours to remove")
+
+    def test_a_voice_that_is_not_found_in_the_storage_is_said(self):
+        for front in self.FRONTS:
+            with self.subTest(front), S3Server() as server:
+                self.begin(front, storage=self.bucket(server))
+                for made, deleted, words in (({"user_id": "u"}, {}, 'without "user_id"'), ({}, {"user_id": "u"}, 'under this "user_id"')):
+                    self.good(op="upload", voice="Anna", audio=LOW, **made)
+                    warning, = self.good(op="voice_delete", voice="Anna", **deleted)["warnings"]
+                    self.assertIn("storage", warning)
+                    self.assertIn(words, warning)
+                    self.assertEqual(len(server.objects), 1)
+                    self.good(op="upload", voice="Anna", audio=LOW, **made)
+                    self.assertNotIn("warnings", self.good(op="voice_delete", voice="Anna", **made))
+                    self.assertEqual(server.objects, {})
+                self.end()
+
+    def test_voices_rm_says_what_it_leaves(self):
+        audio = self.write("a.wav", wav())
+        for storage, lines in (({}, 0), ({"storage": {"dir": str(self.dir / "objects")}}, 1)):
+            manifest = self.manifest({"model_type": "tone"}, paths={"voices": str(self.dir / "voices")}, **storage)
+            self.assert_exit(run("voices", "add", "anna", "--audio", audio, "-m", manifest), 0)
+            self.assertIn("--replace", run("voices", "add", "anna", "--audio", audio, "-m", manifest).stderr)
+            done = run("voices", "rm", "anna", "-m", manifest)
+            self.assert_exit(done, 0)
+            self.assertEqual(len([line for line in done.stderr.splitlines() if "voice_delete" in line]), lines, done.stderr)
+
+    def test_errors_name_their_cause(self):
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server))
+            for field, most in (("voice", 128), ("name", 256)):
+                error = self.bad("invalid_request", op="upload", audio=LOW, **{field: "x" * 10000})
+                self.assertEqual((error["field"], error["message"]), (field, f"is 10000 bytes long, at most {most}"))
+            silent = base64.b64encode(wav(peak=0)).decode()
+            self.assertTrue(self.bad("invalid_request", op="upload", name="x", audio=silent)["message"].startswith("is silent"))
+            error = self.bad("invalid_request", "storage.voices_prefix", op="upload", name="x", audio_path="private/x/r.wav")
+            self.assertEqual(error["field"], "audio")
+            self.good(op="upload", name="x", audio=LOW)
+            self.bad("invalid_request", '"replace": true', op="upload", name="x", audio=HIGH)
 
     def test_fm_69_profile_objects_that_do_not_fit(self):
         with S3Server() as server:

@@ -210,11 +210,38 @@ static void fill_metadata(const struct legacy *legacy, struct result *result)
                  cJSON_CreateString(result->url ? url_type : "audio_data"));
 }
 
+/* Names of its voices were those of files. */
+static void name_as_given(const struct legacy *legacy, struct result *result)
+{
+    char *message = str_format("Voice '%s' uploaded successfully", legacy->name);
+    cJSON_DeleteItemFromObjectCaseSensitive(result->answer, "message");
+    cJSON_AddStringToObject(result->answer, "message", message);
+    free(message);
+}
+
+static void list_as_files(struct result *result)
+{
+    cJSON *voice;
+    cJSON_ArrayForEach(voice, json_get(result->answer, "voices"))
+    {
+        const cJSON *name = json_get(voice, "name");
+        if (!cJSON_IsString(name))
+            continue;
+        char *file = str_format("%s.wav", name->valuestring);
+        cJSON_ReplaceItemInObjectCaseSensitive(voice, "name", cJSON_CreateString(file));
+        free(file);
+    }
+}
+
 void legacy_prepare(const struct legacy *legacy, struct result *result)
 {
     if (result->err.code != ERR_NONE)
         return;
     if (legacy->family == FAMILY_FILES) {
+        if (legacy->op == OP_UPLOAD && legacy->name)
+            name_as_given(legacy, result);
+        if (legacy->op == OP_LIST_VOICES)
+            list_as_files(result);
         result->status = files_status(legacy, result);
     } else {
         result->status = "success";
@@ -417,7 +444,7 @@ static void files_speech_error(const struct legacy *legacy, const struct err *er
                    legacy->voice ? legacy->voice : "");
     else if (err->code == ERR_MODEL_FAILED || err->code == ERR_MODEL_LOADING)
         put_behind("Model not available: ", err, out);
-    else if (err->code == ERR_STORAGE)
+    else if (err->code == ERR_STORAGE && strcmp(err->field, "timestamps") != 0)
         str_puts(out, "Failed to upload generated audio to S3");
     else if (err->code == ERR_INTERNAL)
         put_behind("F5-TTS inference failed: ", err, out);
@@ -441,12 +468,18 @@ static void files_download_error(const struct legacy *legacy, const struct err *
                                  struct str *out)
 {
     const char *id = legacy->job_id ? legacy->job_id : "";
-    if (lacks(err, "job_id"))
+    bool is_about_id = strcmp(err->field, "job_id") == 0 &&
+                       (err->code == ERR_INVALID || err->code == ERR_UNSUPPORTED);
+    if (lacks(err, "job_id") && !legacy->is_result)
         str_puts(out, "job_id is required for download");
     else if (strstr(err->message, "has not ended: it is queued"))
         str_puts(out, "Job is not complete. Status: QUEUED");
     else if (strstr(err->message, "has not ended"))
         str_puts(out, "Job is not complete. Status: PROCESSING");
+    else if (legacy->is_result && is_about_id && strstr(err->message, "has failed: "))
+        str_puts(out, "Job is not complete. Status: ERROR");
+    else if (legacy->is_result && is_about_id)
+        str_puts(out, "Invalid job_id.");
     else if (strstr(err->message, "there is no timing file"))
         str_printf(out, "Timing file not found for job_id: %.200s, format: %.20s", id,
                    legacy->format ? legacy->format : "srt");
