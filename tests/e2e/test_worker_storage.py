@@ -198,6 +198,7 @@ class Storage(WorkerCase):
             config = self.config(server)
             self.assert_uploaded(self.answer(plane, {**tone(**LARGE), "s3Config": config})["output"])
             self.assert_uploaded(self.answer(plane, {**tone(**SMALL), "s3Config": config})["output"])
+            self.assertIn("base64", self.answer(plane, {**tone(**SMALL), "s3Config": {}})["output"]["audio"])
             for wrong in ({**config, "endpointUrl": "ftp://x"}, {**config, "accessSecret": None}, {**config, "bucketName": 5}):
                 report = json.loads(self.answer(plane, {**tone(**SMALL), "s3Config": wrong})["error"])
                 self.assertEqual(report["error_field"], "s3Config", report)

@@ -358,7 +358,7 @@ static void fm_81_only_metadata_that_cannot_be_kept_is_left_out(void **state)
 static void fm_81_metadata_that_has_no_room_gives_way_to_what_comes_last(void **state)
 {
     struct storage *bucket = bucket_with("bench", "secret");
-    char text[STORAGE_METADATA_BYTES_MAX + 1] = {0}, name[8];
+    char text[STORAGE_METADATA_BYTES_MAX + 1] = {0}, name[16];
     cJSON *metadata = cJSON_CreateObject();
     (void)state;
     memset(text, 'x', STORAGE_METADATA_BYTES_MAX);
