@@ -17,6 +17,7 @@
 #define ERROR_LOG_EVERY_S 30 /* while it goes on failing */
 #define BEGUN_S 1            /* for the rest of an answer's first line, once the worker ends */
 #define ANSWER_S 600.0       /* for an answer that has begun: who hangs up loses its jobs */
+#define STALL_S (POLL_TIMEOUT_S + 20) /* but not when nothing more of it comes */
 #define ANSWER_BYTES_MAX \
     (256u << 20) /* of a whole batch: what is longer is lost, since it is not handed out again */
 
@@ -190,6 +191,7 @@ void take_advance(struct queue *queue)
     struct http_request request = {.method = "GET",
                                    .url = url.data,
                                    .timeout_s = POLL_TIMEOUT_S + ANSWER_S,
+                                   .stall_timeout_s = STALL_S,
                                    .response_max = ANSWER_BYTES_MAX};
     struct http_response none = {.retry_after_s = -1};
     queue->take.begun_at = queue->now;
