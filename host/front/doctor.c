@@ -198,37 +198,37 @@ static bool check_plugin(struct doctor *doctor, const char *subject, struct mode
     return true;
 }
 
-static bool check_load(struct doctor *doctor, const char *subject, struct model *model,
-                       double timeout_s)
+static bool check_load(struct doctor *doctor, struct model *model, double timeout_s)
 {
     struct err err = {0};
     int64_t deadline = clock_now() + (int64_t)(timeout_s * (double)CLOCK_S);
-    if (model_wait(model, deadline, NULL, &err) != 0) {
+    char *subject = str_format("model %s", model_manifest(model)->model_type);
+    bool good = model_wait(model, deadline, NULL, &err) == 0;
+    if (good)
+        doctor_report(doctor, DOCTOR_OK, subject, NULL, "ready, loaded in %lld ms",
+                      (long long)model_load_ms(model));
+    else
         doctor_report(doctor, DOCTOR_FAIL, subject, NULL, "loading: %s", err.message);
-        return false;
-    }
-    doctor_report(doctor, DOCTOR_OK, subject, NULL, "ready, loaded in %lld ms",
-                  (long long)model_load_ms(model));
-    return true;
+    free(subject);
+    return good;
 }
 
+/* All but its load. *opened: it can be loaded. */
 static bool check_model(struct doctor *doctor, const struct app *app, const cJSON *config, size_t i,
-                        bool load)
+                        bool *opened)
 {
     struct model *model = models_at(app->models, i);
     const cJSON *shown = cJSON_GetArrayItem(json_get(config, "models"), (int)i);
     const struct manifest_model *wanted = model_manifest(model);
     const struct manifest_host *host = &app->manifest->host;
     char *subject = str_format("model %s", wanted->model_type);
-    bool opened = check_plugin(doctor, subject, model), good = opened;
+    bool good = *opened = check_plugin(doctor, subject, model);
     doctor_check_model_dir(doctor, subject, app->manifest, wanted, model_entry(model), shown);
     report_cache_source(doctor, subject, config, shown);
     good = check_cache(doctor, subject, wanted, host->min_free_mb) && good;
     if (strncmp(wanted->device, "cuda", 4) == 0 && !doctor->has_gpu)
         doctor_report(doctor, DOCTOR_WARN, subject, "set device to auto or cpu",
                       "wants the device %s, and no GPU was found", wanted->device);
-    if (load && opened)
-        good = check_load(doctor, subject, model, host->load_timeout_s) && good;
     free(subject);
     return good;
 }
@@ -258,25 +258,31 @@ static int check_deadly(struct doctor *doctor, const struct manifest *manifest)
     return exit_code;
 }
 
-/* Returns the exit code. */
+/* Loads start when all else was looked at: one that fails at once would look like one that cannot
+ * be opened. Returns the exit code. */
 static int check_models(struct doctor *doctor, struct app *app, bool load)
 {
+    const struct manifest *manifest = app->manifest;
     struct str text = {0};
     struct err err;
-    int exit_code = 0;
-    manifest_print(app->manifest, true, &text);
+    manifest_print(manifest, true, &text);
     cJSON *config = json_parse(str_text(&text), text.len, &JSON_LIMITS_DEFAULT, &err);
     app_open_models(app);
-    for (size_t i = 0; load && i < models_count(app->models); i++)
+    size_t count = models_count(app->models);
+    bool *opened = mem_alloc_array(count, sizeof(*opened)), failed = false;
+    for (size_t i = 0; i < count; i++)
+        if (!check_model(doctor, app, config, i, &opened[i]))
+            failed |= manifest->models[i].required;
+    for (size_t i = 0; load && i < count; i++)
         model_load_start(models_at(app->models, i));
-    for (size_t i = 0; i < models_count(app->models); i++) {
-        bool good = check_model(doctor, app, config, i, load);
-        if (!good && app->manifest->models[i].required)
-            exit_code = EXIT_MODEL_FAILED;
-    }
+    for (size_t i = 0; load && i < count; i++)
+        if (opened[i] &&
+            !check_load(doctor, models_at(app->models, i), manifest->host.load_timeout_s))
+            failed |= manifest->models[i].required;
+    free(opened);
     cJSON_Delete(config);
     str_finish(&text);
-    return exit_code;
+    return failed ? EXIT_MODEL_FAILED : 0;
 }
 
 /* --- Arguments -------------------------------------------------------------------------------- */
