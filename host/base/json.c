@@ -55,6 +55,12 @@ const cJSON *json_get(const cJSON *object, const char *name)
     return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
 }
 
+const char *json_text(const cJSON *object, const char *name)
+{
+    const cJSON *value = json_get(object, name);
+    return cJSON_IsString(value) ? value->valuestring : NULL;
+}
+
 const char *json_kind(const cJSON *node)
 {
     int64_t ignored;

@@ -35,6 +35,8 @@ bool json_number_valid(const char *text, size_t len);
 
 /* Member by exact name, or NULL. */
 const cJSON *json_get(const cJSON *object, const char *name);
+/* Its text, borrowed, when it is a string; else NULL. */
+const char *json_text(const cJSON *object, const char *name);
 
 /* "string", "integer", "number", "true", ... for messages. */
 const char *json_kind(const cJSON *node);

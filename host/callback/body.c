@@ -207,18 +207,12 @@ void callback_body(const struct result *result, struct str *out)
     str_putc(out, '}');
 }
 
-static const char *text_of(const cJSON *object, const char *key)
-{
-    const cJSON *value = json_get(object, key);
-    return cJSON_IsString(value) ? value->valuestring : NULL;
-}
-
 /* Of the voice that was made, else as the job has it; "" where neither says. */
 static void put_of_voice(struct str *out, const struct result *result, const char *key,
                          const char *key_of_voice)
 {
-    const char *made = text_of(json_get(result->answer, "voice"), key_of_voice);
-    const char *asked = text_of(result->caller.echo, key);
+    const char *made = json_text(json_get(result->answer, "voice"), key_of_voice);
+    const char *asked = json_text(result->caller.echo, key);
     put_text(out, key, made ? made : asked ? asked : "");
 }
 
@@ -229,8 +223,8 @@ void callback_voice_body(const struct result *result, struct str *out)
     static const char *const ours[] = {"error_type", "error_code", "generation_time", NULL};
     const cJSON *echo = result->caller.echo;
     bool is_error = result->err.code != ERR_NONE;
-    const char *profile = text_of(result->answer, "profile_path");
-    const char *sample = text_of(result->answer, "sample_path");
+    const char *profile = json_text(result->answer, "profile_path");
+    const char *sample = json_text(result->answer, "sample_path");
     if (!sample)
         sample = result->key;
     str_putc(out, '{');
@@ -246,7 +240,7 @@ void callback_voice_body(const struct result *result, struct str *out)
     put_text(out, "sample_path", sample ? sample : result->path);
     put_text(out, "r2_profile_path", profile);
     put_text(out, "r2_sample_path", sample);
-    put_text(out, "recorded_path", text_of(result->answer, "recorded_path"));
+    put_text(out, "recorded_path", json_text(result->answer, "recorded_path"));
     put_text(out, "job_id", result->id);
     if (is_error)
         put_message(out, "error", &result->err);

@@ -77,12 +77,6 @@ void record_write(const struct callback *callback, struct str *out)
     str_puts(out, "}\n");
 }
 
-static const char *text_of(const cJSON *json, const char *key)
-{
-    const cJSON *value = json_get(json, key);
-    return cJSON_IsString(value) ? value->valuestring : NULL;
-}
-
 /* One that a job named may be a little shorter than what was made of it. */
 static bool is_url(const char *url)
 {
@@ -92,9 +86,9 @@ static bool is_url(const char *url)
 static struct callback *take_members(const cJSON *json, const char *id)
 {
     int64_t version = 0, attempts = 0;
-    const char *job_id = text_of(json, "job_id"), *url = text_of(json, "url"),
-               *kind = text_of(json, "kind"), *body = text_of(json, "body"),
-               *created = text_of(json, "created"), *last_error = text_of(json, "last_error");
+    const char *job_id = json_text(json, "job_id"), *url = json_text(json, "url"),
+               *kind = json_text(json, "kind"), *body = json_text(json, "body"),
+               *created = json_text(json, "created"), *last_error = json_text(json, "last_error");
     const cJSON *count = json_get(json, "attempts"), *number = json_get(json, "version");
     if (!job_id || !url || !kind || !body || !created || !count || !number ||
         !json_int64(number, &version) || version != 1 || !json_int64(count, &attempts) ||

@@ -146,12 +146,6 @@ cJSON *plugin_sheet_create(const char *path, const char *hidden_by)
 
 /* --- The same as text ------------------------------------------------------------------------- */
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *item = json_get(object, name);
-    return cJSON_IsString(item) ? item->valuestring : NULL;
-}
-
 static size_t text_columns(const char *text, size_t len)
 {
     size_t columns = 0;
@@ -201,8 +195,8 @@ static void put_capabilities(struct str *out, const cJSON *plugin)
 
 static void put_licence(struct str *out, const cJSON *plugin)
 {
-    const char *code = text_of(plugin, "code_licence"),
-               *weights = text_of(plugin, "weights_licence");
+    const char *code = json_text(plugin, "code_licence"),
+               *weights = json_text(plugin, "weights_licence");
     struct str line = {0};
     str_printf(&line, "code: %s; weights: %s%s", code ? code : "not stated",
                weights ? weights : "has none",
@@ -233,8 +227,8 @@ static void put_voices(struct str *out, const cJSON *plugin)
     const char *label = "  speakers";
     cJSON_ArrayForEach(item, json_get(plugin, "speakers"))
     {
-        const char *id = text_of(item, "id"), *language = text_of(item, "language");
-        const char *summary = text_of(item, "summary");
+        const char *id = json_text(item, "id"), *language = json_text(item, "language");
+        const char *summary = json_text(item, "summary");
         str_clear(&line);
         str_printf(&line, "%s%s%s%s%s%s%s", id ? id : "?", language ? " (" : "",
                    language ? language : "", language ? ")" : "", summary ? ": " : "",
@@ -253,11 +247,11 @@ static void put_schema(struct str *out, const cJSON *schema, const char *title)
     cJSON_ArrayForEach(option, schema)
     {
         const cJSON *fallback = json_get(option, "default");
-        const char *help = text_of(option, "help");
+        const char *help = json_text(option, "help");
         str_clear(&line);
         str_clear(&label);
-        str_printf(&label, "    %s ", text_of(option, "name"));
-        str_puts(&line, text_of(option, "expected"));
+        str_printf(&label, "    %s ", json_text(option, "name"));
+        str_puts(&line, json_text(option, "expected"));
         if (!cJSON_IsNull(fallback)) {
             str_puts(&line, "; default ");
             json_write(&line, fallback);
@@ -272,8 +266,8 @@ static void put_schema(struct str *out, const cJSON *schema, const char *title)
 
 void plugin_sheet_print(const cJSON *plugin, struct str *out)
 {
-    const char *path = text_of(plugin, "path"), *error = text_of(plugin, "error");
-    const char *hidden_by = text_of(plugin, "hidden_by"), *summary = text_of(plugin, "summary");
+    const char *path = json_text(plugin, "path"), *error = json_text(plugin, "error");
+    const char *hidden_by = json_text(plugin, "hidden_by"), *summary = json_text(plugin, "summary");
     if (out->len)
         str_putc(out, '\n');
     if (error || hidden_by) {
@@ -286,11 +280,11 @@ void plugin_sheet_print(const cJSON *plugin, struct str *out)
                  error ? error : hidden_by);
         return;
     }
-    str_printf(out, "%s %s\n", text_of(plugin, "id"), text_of(plugin, "version"));
+    str_printf(out, "%s %s\n", json_text(plugin, "id"), json_text(plugin, "version"));
     if (summary && *summary)
         put_line(out, 2, " ", summary);
     put_line(out, LABEL_COLUMN, "  path", path);
-    put_line(out, LABEL_COLUMN, "  ABI", text_of(plugin, "abi"));
+    put_line(out, LABEL_COLUMN, "  ABI", json_text(plugin, "abi"));
     put_licence(out, plugin);
     put_capabilities(out, plugin);
     put_voices(out, plugin);

@@ -20,19 +20,13 @@ static const cJSON *sources_of(const cJSON *record)
     return sources ? sources->child : NULL;
 }
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *node = json_get(object, name);
-    return cJSON_IsString(node) ? node->valuestring : NULL;
-}
-
 /* --- Reading ---------------------------------------------------------------------------------- */
 
 static bool file_good(const cJSON *file)
 {
     int64_t size;
-    const char *path = text_of(file, "path"), *sha256 = text_of(file, "sha256");
-    return path && fs_path_is_inside(path) && text_of(file, "from") && sha256 &&
+    const char *path = json_text(file, "path"), *sha256 = json_text(file, "sha256");
+    return path && fs_path_is_inside(path) && json_text(file, "from") && sha256 &&
            strlen(sha256) == HUB_DIGEST_SIZE - 1 && hub_digest_valid(sha256) &&
            json_int64(json_get(file, "size"), &size) && size >= 0;
 }
@@ -46,7 +40,7 @@ static bool record_good(const cJSON *record)
         return false;
     cJSON_ArrayForEach(source, json_get(record, "sources"))
     {
-        if (!text_of(source, "repo") || !text_of(source, "commit") ||
+        if (!json_text(source, "repo") || !json_text(source, "commit") ||
             !cJSON_IsArray(json_get(source, "files")))
             return false;
         cJSON_ArrayForEach(file, json_get(source, "files")) if (!file_good(file)) return false;
@@ -88,7 +82,7 @@ static cJSON *find_file(const cJSON *record, const char *local)
         cJSON *file;
         cJSON_ArrayForEach(file, json_get(source, "files"))
         {
-            if (strcmp(text_of(file, "path"), local) == 0)
+            if (strcmp(json_text(file, "path"), local) == 0)
                 return file;
         }
     }
@@ -97,7 +91,7 @@ static cJSON *find_file(const cJSON *record, const char *local)
 
 const char *hub_record_sha256(const cJSON *record, const char *local)
 {
-    return text_of(find_file(record, local), "sha256");
+    return json_text(find_file(record, local), "sha256");
 }
 
 static bool noted_wrong(const cJSON *file)
@@ -118,13 +112,13 @@ bool hub_record_believed(const cJSON *record, const char *local, const struct st
                          struct hub_digests *digests)
 {
     const cJSON *file = find_file(record, local);
-    const char *git = text_of(file, "git_sha1");
+    const char *git = json_text(file, "git_sha1");
     int64_t size;
     if (!file || noted_wrong(file) || !json_int64(json_get(file, "size"), &size) ||
         size != info->st_size ||
         !has_time(file, (int64_t)info->st_mtim.tv_sec * CLOCK_S + info->st_mtim.tv_nsec))
         return false;
-    memcpy(digests->sha256, text_of(file, "sha256"), sizeof(digests->sha256));
+    memcpy(digests->sha256, json_text(file, "sha256"), sizeof(digests->sha256));
     if (git && strlen(git) < sizeof(digests->git))
         memcpy(digests->git, git, strlen(git) + 1);
     return true;
@@ -140,7 +134,7 @@ static void forget_file(cJSON *sources, const char *local)
         next = source->next;
         for (cJSON *file = files->child, *after; file; file = after) {
             after = file->next;
-            if (strcmp(text_of(file, "path"), local) == 0)
+            if (strcmp(json_text(file, "path"), local) == 0)
                 cJSON_Delete(cJSON_DetachItemViaPointer(files, file));
         }
         if (!files->child)
@@ -155,8 +149,8 @@ static cJSON *source_of(cJSON *sources, const char *endpoint, const struct hub_i
     cJSON *source;
     cJSON_ArrayForEach(source, sources)
     {
-        if (strcmp(text_of(source, "repo"), listing->repo) == 0 &&
-            strcmp(text_of(source, "commit"), listing->commit) == 0)
+        if (strcmp(json_text(source, "repo"), listing->repo) == 0 &&
+            strcmp(json_text(source, "commit"), listing->commit) == 0)
             return source;
     }
     clock_text(date);
@@ -215,15 +209,15 @@ static bool holds_all(const cJSON *record, const struct hub_item *items, size_t 
         const cJSON *source, *file, *found = NULL;
         cJSON_ArrayForEach(source, json_get(record, "sources"))
         {
-            if (strcmp(text_of(source, "repo"), items[i].listing->repo) != 0 ||
-                strcmp(text_of(source, "commit"), items[i].listing->commit) != 0)
+            if (strcmp(json_text(source, "repo"), items[i].listing->repo) != 0 ||
+                strcmp(json_text(source, "commit"), items[i].listing->commit) != 0)
                 continue;
-            cJSON_ArrayForEach(file, json_get(source, "files")) if (strcmp(text_of(file, "path"),
+            cJSON_ArrayForEach(file, json_get(source, "files")) if (strcmp(json_text(file, "path"),
                                                                            items[i].local) == 0)
                 found = file;
         }
-        all =
-            found && !noted_wrong(found) && strcmp(text_of(found, "sha256"), items[i].sha256) == 0;
+        all = found && !noted_wrong(found) &&
+              strcmp(json_text(found, "sha256"), items[i].sha256) == 0;
         *times = *times && has_time(found, items[i].mtime_ns);
     }
     return all;
@@ -310,7 +304,7 @@ static int check_file(const char *dir, const struct hub_check *check, const cJSO
     struct hub_digests digests;
     int64_t size = 0;
     int result = 0;
-    char *path = fs_join(dir, text_of(file, "path"));
+    char *path = fs_join(dir, json_text(file, "path"));
     json_int64(json_get(file, "size"), &size);
     buf[0] = '\0';
     if (stat(path, &info) != 0) {
@@ -324,9 +318,9 @@ static int check_file(const char *dir, const struct hub_check *check, const cJSO
         snprintf(buf, buf_size, "is not as recorded, as voxhost pull --verify found");
     } else if (!check->sizes_only) {
         result = hub_hash_file(path, "", check->stop, &digests, err);
-        if (result == 0 && strcmp(digests.sha256, text_of(file, "sha256")) != 0)
+        if (result == 0 && strcmp(digests.sha256, json_text(file, "sha256")) != 0)
             snprintf(buf, buf_size, "has the SHA-256 %s, expected %s", digests.sha256,
-                     text_of(file, "sha256"));
+                     json_text(file, "sha256"));
         if (result == ERR_STORAGE) { /* says it all, and others are still to be looked at */
             snprintf(buf, buf_size, "cannot be read: %s", err->message);
             result = 0;
@@ -340,10 +334,10 @@ static int check_file(const char *dir, const struct hub_check *check, const cJSO
 
 static bool source_asked(const struct hub_check *check, const cJSON *source)
 {
-    const char *revision = text_of(source, "revision");
-    if (check->repo && strcmp(check->repo, text_of(source, "repo")) != 0)
+    const char *revision = json_text(source, "revision");
+    if (check->repo && strcmp(check->repo, json_text(source, "repo")) != 0)
         return false;
-    return !check->revision || strcmp(check->revision, text_of(source, "commit")) == 0 ||
+    return !check->revision || strcmp(check->revision, json_text(source, "commit")) == 0 ||
            (revision && strcmp(check->revision, revision) == 0);
 }
 
@@ -374,8 +368,8 @@ static int write_notes(cJSON **record, const void *arg, struct err *err)
     const struct notes *notes = arg;
     for (size_t i = 0; i < notes->count && *record; i++) {
         const cJSON *note = notes->files[i];
-        cJSON *file = find_file(*record, text_of(note, "path"));
-        if (file && strcmp(text_of(file, "sha256"), text_of(note, "sha256")) == 0)
+        cJSON *file = find_file(*record, json_text(note, "path"));
+        if (file && strcmp(json_text(file, "sha256"), json_text(note, "sha256")) == 0)
             set_wrong(file, noted_wrong(note));
     }
     return *record ? 0 : err_set(err, ERR_STORAGE, NULL, HUB_RECORD " was removed meanwhile");
@@ -402,7 +396,7 @@ int hub_verify(const char *dir, const struct hub_check *check, size_t *checked, 
         for (file = files->child; file && result >= 0; file = file->next) {
             const char *wrong = NULL;
             int64_t size = 0;
-            if (!hub_path_wanted(text_of(file, "from"), check->include, check->exclude))
+            if (!hub_path_wanted(json_text(file, "from"), check->include, check->exclude))
                 continue;
             result = check_file(dir, check, file, buf, sizeof(buf), &wrong, err);
             if (result < 0)
@@ -413,7 +407,7 @@ int hub_verify(const char *dir, const struct hub_check *check, size_t *checked, 
             if (check->note && result > 0)
                 add_note(&notes, file, wrong);
             if (check->found)
-                check->found(text_of(file, "path"), (uint64_t)size, wrong, check->arg);
+                check->found(json_text(file, "path"), (uint64_t)size, wrong, check->arg);
         }
     }
     if (notes.count > 0 && edit_record(dir, write_notes, &notes, &why) != 0 && result >= 0)

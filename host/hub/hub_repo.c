@@ -64,17 +64,11 @@ bool hub_path_wanted(const char *path, const char *const *include, const char *c
 
 /* --- The list --------------------------------------------------------------------------------- */
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *node = json_get(object, name);
-    return cJSON_IsString(node) ? node->valuestring : NULL;
-}
-
 static int parse_file(const cJSON *entry, size_t index, struct hub_file *file, struct err *err)
 {
     char shown[120];
     const cJSON *name = json_get(entry, "rfilename"), *lfs = json_get(entry, "lfs");
-    const char *path = text_of(entry, "rfilename");
+    const char *path = json_text(entry, "rfilename");
     if (!path)
         return err_set(err, ERR_STORAGE, NULL, "the hub's list: file %zu has no name", index);
     json_show(name, shown, sizeof(shown));
@@ -82,7 +76,7 @@ static int parse_file(const cJSON *entry, size_t index, struct hub_file *file, s
         return err_set(err, ERR_STORAGE, NULL,
                        "the hub's list: file %s would lie outside the directory", shown);
     bool is_lfs = cJSON_IsObject(lfs);
-    const char *digest = is_lfs ? text_of(lfs, "sha256") : text_of(entry, "blobId");
+    const char *digest = is_lfs ? json_text(lfs, "sha256") : json_text(entry, "blobId");
     const cJSON *size = is_lfs ? json_get(lfs, "size") : json_get(entry, "size");
     int64_t bytes = -1;
     if (!size || !json_int64(size, &bytes) || bytes < 0)
@@ -104,7 +98,7 @@ static int parse_file(const cJSON *entry, size_t index, struct hub_file *file, s
 static void parse_licence(const cJSON *root, struct hub_listing *listing)
 {
     const cJSON *card = json_get(root, "cardData"), *licence = json_get(card, "license");
-    const char *name = text_of(card, "license_name"), *link = text_of(card, "license_link");
+    const char *name = json_text(card, "license_name"), *link = json_text(card, "license_link");
     if (cJSON_IsArray(licence))
         licence = licence->child;
     struct str text = {0};
@@ -151,7 +145,7 @@ int hub_listing_parse(const char *text, size_t len, struct hub_listing *listing,
         return err->code = ERR_STORAGE;
     }
     const cJSON *entry, *files = json_get(root, "siblings");
-    const char *commit = text_of(root, "sha");
+    const char *commit = json_text(root, "sha");
     size_t count = cJSON_IsArray(files) ? (size_t)cJSON_GetArraySize(files) : 0;
     if (!commit || strlen(commit) != COMMIT_DIGITS || !hub_digest_valid(commit)) {
         result = err_set(err, ERR_STORAGE, NULL, "the hub's list has no commit");

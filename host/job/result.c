@@ -14,19 +14,13 @@ struct result *result_refused(const char *id, uint64_t record, const struct err 
     return result;
 }
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *value = object ? json_get(object, name) : NULL;
-    return value && cJSON_IsString(value) ? value->valuestring : NULL;
-}
-
 struct result *result_read(const cJSON *json)
 {
     const cJSON *audio = json_get(json, "audio"), *name;
-    const char *path = text_of(audio, "path"), *format = text_of(audio, "format");
+    const char *path = json_text(audio, "path"), *format = json_text(audio, "format");
     int index = format ? audio_format_from(format) : -1;
     struct result *result = mem_alloc(sizeof(*result));
-    result->id = mem_copy_string(text_of(json, "id"));
+    result->id = mem_copy_string(json_text(json, "id"));
     if (path && fs_path_is_inside(path) && index >= 0) {
         result->path = mem_copy_string(path);
         result->audio.format = (enum audio_format)index;

@@ -287,6 +287,15 @@ static void start_worker_if_needed(struct runner *runner)
         start_worker(runner);
 }
 
+/* With the lock, which is given back. */
+static void *end_thread(struct runner *runner)
+{
+    runner->thread_count--;
+    pthread_cond_broadcast(&runner->done);
+    pthread_mutex_unlock(&runner->lock);
+    return NULL;
+}
+
 static void *work(void *arg)
 {
     struct worker *worker = arg;
@@ -310,10 +319,7 @@ static void *work(void *arg)
         run(worker, queued);
         pthread_mutex_lock(&runner->lock);
     }
-    runner->thread_count--;
-    pthread_cond_broadcast(&runner->done);
-    pthread_mutex_unlock(&runner->lock);
-    return NULL;
+    return end_thread(runner);
 }
 
 static void *tell(void *arg)
@@ -341,10 +347,7 @@ static void *tell(void *arg)
             run(worker, queued);
         pthread_mutex_lock(&runner->lock);
     }
-    runner->thread_count--;
-    pthread_cond_broadcast(&runner->done);
-    pthread_mutex_unlock(&runner->lock);
-    return NULL;
+    return end_thread(runner);
 }
 
 /* --- The watchdog ----------------------------------------------------------------------------- */

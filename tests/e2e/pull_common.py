@@ -61,3 +61,16 @@ class PullCase(Case):
         while not what():
             self.assertLess(time.monotonic(), end, "it did not happen")
             time.sleep(0.01)
+
+
+
+class PulledCase(PullCase):
+    """After a pull."""
+
+    FILES = {"a.bin": noise(200000), "sub/b.txt": b"hello"}
+
+    def setUp(self):
+        super().setUp()
+        self.hub.add(REPO, self.FILES)
+        self.assert_exit(self.pull(), 0)
+        self.hub.log.clear()

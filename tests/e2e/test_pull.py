@@ -12,7 +12,7 @@ import unittest
 from common import VOXHOST, environment, run
 from hub_server import Blob
 from teller import compile_teller
-from pull_common import CHUNK, RECORD, REPO, TOKEN, PullCase, noise
+from pull_common import CHUNK, RECORD, REPO, TOKEN, PullCase, PulledCase, noise
 
 
 class Basics(PullCase):
@@ -265,15 +265,7 @@ class Disk(PullCase):
         self.assert_failed(done, "a.bin.part", "File too large")
 
 
-class Verifying(PullCase):
-    FILES = {"a.bin": noise(200000), "sub/b.txt": b"hello"}
-
-    def setUp(self):
-        super().setUp()
-        self.hub.add(REPO, self.FILES)
-        self.assert_exit(self.pull(), 0)
-        self.hub.log.clear()
-
+class Verifying(PulledCase):
     def verify(self, *args):
         return run("pull", "--verify", "--dir", self.into, *args)
 

@@ -100,25 +100,20 @@ static uint64_t hash_prefix(const char *hex)
     return strtoull(head, NULL, 16);
 }
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *value = object ? json_get(object, name) : NULL;
-    return value && cJSON_IsString(value) ? value->valuestring : NULL;
-}
-
 static void parse_entry(struct entry *entry)
 {
     struct err none;
     struct json_limits limits = {.bytes_max = SIZE_MAX, .nodes_max = SIZE_MAX, .depth_max = 16};
     entry->json = json_parse(entry->text, entry->len, &limits, &none);
-    entry->id = text_of(entry->json, "id");
-    const char *status = text_of(entry->json, "status"), *hash = text_of(entry->json, "job_hash");
+    entry->id = json_text(entry->json, "id");
+    const char *status = json_text(entry->json, "status"),
+               *hash = json_text(entry->json, "job_hash");
     const cJSON *crashed = entry->json ? json_get(entry->json, "crashed") : NULL;
     int64_t record;
     entry->crashed = crashed && cJSON_IsTrue(crashed);
     entry->ok = entry->id && status && hash && (strcmp(status, "ok") == 0 || entry->crashed);
     entry->hash = entry->ok ? hash_prefix(hash) : 0;
-    const char *given = text_of(entry->json, "given_hash");
+    const char *given = json_text(entry->json, "given_hash");
     entry->given = given ? hash_prefix(given) : 0;
     if (!entry->id && status && json_int64(json_get(entry->json, "record"), &record)) {
         snprintf(entry->default_id, sizeof(entry->default_id), "job-%lld", (long long)record);
@@ -145,7 +140,7 @@ static bool are_there(const struct journal *journal, const cJSON *names)
 /* Has the file its size, and its digest if the line has one? */
 static bool is_whole(const struct journal *journal, const cJSON *file)
 {
-    const char *name = text_of(file, "path"), *expected = text_of(file, "sha256");
+    const char *name = json_text(file, "path"), *expected = json_text(file, "sha256");
     int64_t size;
     char found[DIGEST_HEX_SIZE];
     struct stat info;
@@ -165,9 +160,9 @@ static bool is_intact(const struct journal *journal, const struct entry *entry)
     const cJSON *audio = json_get(entry->json, "audio"), *file = json_get(entry->json, "file");
     if (entry->crashed)
         return true;
-    if (!audio && !text_of(entry->json, "op"))
+    if (!audio && !json_text(entry->json, "op"))
         return false;
-    return (!audio || (text_of(audio, "sha256") && is_whole(journal, audio))) &&
+    return (!audio || (json_text(audio, "sha256") && is_whole(journal, audio))) &&
            (!file || is_whole(journal, file)) &&
            are_there(journal, json_get(entry->json, "subtitles"));
 }
