@@ -59,11 +59,7 @@ static int read_model(const struct given *given, struct job *job, struct err *er
     job->model = models_find(given->context->models, name, err);
     if (!job->model)
         return err->code;
-    struct err why = {0};
-    if (model_state(job->model, &why) == MODEL_FAILED)
-        return err_set(err, ERR_MODEL_FAILED, "model_type", "model \"%s\" failed: %s",
-                       model_name(job->model), why.message);
-    return 0;
+    return model_refuse(job->model, err);
 }
 
 static int read_text_file(const struct given *given, const char *name, struct str *text,

@@ -106,9 +106,7 @@ static int try_reserve(struct runner *runner, struct queued *queued, int64_t now
     if (!queued->job->model)
         return 1;
     int outcome = model_reserve(queued->job->model, &queued->err);
-    if (outcome < 0)
-        return 1;
-    if (outcome == MODEL_RESERVED)
+    if (outcome < 0 || outcome == MODEL_RESERVED)
         return 1;
     if (outcome == MODEL_WAIT) {
         int64_t deadline =

@@ -294,22 +294,33 @@ int model_wait(struct model *model, int64_t deadline, const volatile sig_atomic_
     return result;
 }
 
+static int refuse(const struct model *model, struct err *err)
+{
+    if (model->state != MODEL_FAILED)
+        return 0;
+    return err_set(err, ERR_MODEL_FAILED, "model_type", "model \"%s\" failed: %s",
+                   model_name(model), model->why.message);
+}
+
+int model_refuse(struct model *model, struct err *err)
+{
+    pthread_mutex_lock(&model->lock);
+    int result = refuse(model, err);
+    pthread_mutex_unlock(&model->lock);
+    return result;
+}
+
 int model_reserve(struct model *model, struct err *err)
 {
-    int result;
     pthread_mutex_lock(&model->lock);
     start_loading(model);
-    if (model->state == MODEL_FAILED) {
-        *err = model->why;
-        result = err->code;
-    } else if (model->state != MODEL_READY) {
+    int result = refuse(model, err);
+    if (result == 0 && model->state != MODEL_READY)
         result = MODEL_WAIT;
-    } else if (model->busy + model->lost >= (uint32_t)model->config->sessions) {
+    else if (result == 0 && model->busy + model->lost >= (uint32_t)model->config->sessions)
         result = MODEL_BUSY;
-    } else {
+    if (result == MODEL_RESERVED)
         model->busy++;
-        result = MODEL_RESERVED;
-    }
     pthread_mutex_unlock(&model->lock);
     return result;
 }

@@ -113,6 +113,8 @@ const char *model_plugin_path(const struct model *model); /* NULL likewise */
  * were when it was first asked for: what belongs to one checkpoint and no other is known by it. */
 void model_identity(struct model *model, char out[DIGEST_HEX_SIZE]);
 enum model_state model_state(struct model *model, struct err *why); /* why: set when FAILED */
+/* What a job for a model that FAILED is told (ERR_MODEL_FAILED, of the field model_type); else 0. */
+int model_refuse(struct model *model, struct err *err);
 int64_t model_load_ms(struct model *model);
 int64_t model_ready_at(struct model *model); /* clock_now when loading ended; 0: it has not */
 
@@ -126,8 +128,8 @@ int model_wait(struct model *model, int64_t deadline, const volatile sig_atomic_
 
 enum model_reservation { MODEL_RESERVED, MODEL_BUSY, MODEL_WAIT };
 /* Reserves the right to one session: MODEL_RESERVED, MODEL_BUSY when all are in use, MODEL_WAIT
- * when the model is not loaded yet (loading starts), or a negative code when it failed. Never
- * blocks. */
+ * when the model is not loaded yet (loading starts), or a negative code as model_refuse does.
+ * Never blocks. */
 int model_reserve(struct model *model, struct err *err);
 /* After MODEL_RESERVED: an idle session, or a new one. On failure session->handle is NULL, and the
  * reservation still has to be given back: by session_give with SESSION_DISCARD. */

@@ -147,8 +147,10 @@ class Jobs(WorkerCase):
         plane = self.start_plane()
         self.start_worker(plane, {"model_type": "good"},
                           {"model_type": "broken", "required": False, "options": {"fail": True}},
+                          {"model_type": "late", "required": False, "options": {"load_ms": 500, "fail": True}},
                           {"model_type": "absent", "required": False, "plugin": "absent.so"}, default_model="good")
-        self.fails(plane, tone(model_type="broken"), "model_failed", "model_type", ("broken", "options.fail is true"))
+        for model in ("late", "broken"):  # one that fails while the job waits for it, one that failed before
+            self.fails(plane, tone(model_type=model), "model_failed", "model_type", (model, "options.fail is true"))
         self.fails(plane, tone(model_type="absent"), "model_failed", "model_type", ("absent.so",))
         self.works(plane)
 
@@ -210,7 +212,10 @@ class Setup(WorkerCase):
                     done = plane.wait(plane.submit(tone(stream=True)), TIMEOUT_S)
                     self.assertEqual(done.state, "COMPLETED")
                 no_pings = missing in ("RUNPOD_AI_API_KEY", "RUNPOD_POD_ID", "RUNPOD_WEBHOOK_PING")
-                self.assertEqual(bool(plane.pings), not no_pings)
+                if no_pings:
+                    self.assertEqual(plane.pings, [])
+                else:
+                    plane.wait_for(lambda: plane.pings, TIMEOUT_S, "a ping")
                 expected = 1 if no_pings else 0
                 self.assertEqual(len(worker.wait_logs(expected, component="worker", level="warn")), expected)
                 worker.stop()
