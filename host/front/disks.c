@@ -163,6 +163,7 @@ struct disk_watch {
     pthread_cond_t looked;     /* with the lock, when is_looking ends */
     bool is_looking;           /* there is a thread */
     bool is_left;              /* the thread is the last who knows the watch */
+    int64_t begun;             /* when the thread began to ask; 0: it has not */
     const struct place *asked; /* by the thread */
     struct disk_list seen;     /* the last time */
 };
@@ -183,6 +184,8 @@ static void *watch_look(void *arg)
     for (size_t i = 0; i < watch->places.count; i++) {
         pthread_mutex_lock(&watch->lock);
         watch->asked = &watch->places.items[i];
+        if (i == 0)
+            watch->begun = clock_now();
         pthread_mutex_unlock(&watch->lock);
         look_at(&disks, &watch->places.items[i], watch->places.min_free_mb);
     }
@@ -198,12 +201,17 @@ static void *watch_look(void *arg)
     return NULL;
 }
 
-/* With the lock: false when the thread is not ready in time. */
+/* With the lock: false when the thread is not ready in time. That a busy machine was late to run it
+ * says nothing of the disks. */
 static bool watch_wait(struct disk_watch *watch)
 {
-    int64_t deadline = clock_now() + DISKS_PATIENCE_MS * CLOCK_MS;
-    while (watch->is_looking && clock_now() < deadline)
-        sync_cond_wait(&watch->looked, &watch->lock, deadline);
+    const int64_t patience = DISKS_PATIENCE_MS * CLOCK_MS;
+    int64_t now = clock_now();
+    while (watch->is_looking && (!watch->begun || now < watch->begun + patience)) {
+        sync_cond_wait(&watch->looked, &watch->lock,
+                       (watch->begun ? watch->begun : now) + patience);
+        now = clock_now();
+    }
     return !watch->is_looking;
 }
 
@@ -212,7 +220,7 @@ static void watch_start(struct disk_watch *watch)
 {
     pthread_t thread;
     watch->is_looking = true;
-    watch->asked = watch->places.items;
+    watch->begun = 0;
     if (sync_thread_start(&thread, watch_look, watch) == 0)
         pthread_detach(thread);
     else
@@ -240,7 +248,7 @@ void disk_watch_destroy(struct disk_watch *watch)
         watch_free(watch);
 }
 
-/* With the lock: what is seen, and the place that does not answer or NULL. */
+/* With the lock: the place that does not answer, or NULL; `seen` is as new as can be. */
 static const struct place *watch_see(struct disk_watch *watch)
 {
     if (!watch->is_looking)

@@ -52,8 +52,8 @@ void disks_log(const struct disk_list *disks, const struct log *log, enum log_le
 struct disk_watch *disk_watch_create(const struct manifest *manifest);
 /* Leaves a thread that a disk holds up, and what that uses; takes NULL. */
 void disk_watch_destroy(struct disk_watch *watch);
-/* Both look in a thread of their own. When that takes longer than DISKS_PATIENCE_MS, they tell what
- * was seen last, and that the folder which is waited for does not answer. */
+/* Both look in a thread of their own. When that asks for longer than DISKS_PATIENCE_MS, they tell
+ * what was seen last, and that the folder which is waited for does not answer. */
 void disk_watch_log(struct disk_watch *watch, const struct log *log, enum log_level level);
 /* Appends a JSON array: [{"dir", "uses": ["cache", "voices"], "free_mb", "total_mb", "low"}], with
  * "error" in place of the numbers of one that cannot be asked. */
