@@ -341,7 +341,7 @@ class Ways(Case):
 
     def test_a_slow_model_does_not_hold_up_another(self):
         models = [{"model_type": "slow"}, {"model_type": "fast"}]
-        jobs = [{"id": f"s{i}", "text": "x", "model_type": "slow", "options": {"sleep_ms": 400}} for i in range(3)]
+        jobs = [{"id": f"s{i}", "text": "x", "model_type": "slow", "options": {"sleep_ms": 1500}} for i in range(2)]
         jobs += [{"id": f"f{i}", "text": "x", "model_type": "fast"} for i in range(40)]
         self.assert_exit(self.batch(self.manifest(*models), self.jobs(*jobs)), 0)
         order = [r["id"] for r in self.results()]

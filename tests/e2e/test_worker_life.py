@@ -77,7 +77,7 @@ class Heartbeat(LifeCase):
         end, used = time.monotonic(), cpu_s(worker.pid) - used
         pings = self.pings_between(plane, begin, end)
         expected = (end - begin) / (INTERVAL_MS / 1000)
-        self.assertGreater(used, 1)  # the jobs did compute
+        self.assertGreater(used, 0.2)  # the jobs did compute
         self.assertGreater(len(pings), expected * 0.6)
         self.assertLess(len(pings), expected * 1.1 + 1)
         for before, after in zip(pings, pings[1:]):

@@ -105,8 +105,26 @@ static void wait_for_all(struct run *run)
     assert_true(runner_wait(run->runner, clock_now() + 60 * CLOCK_S));
 }
 
+/* Until so many sessions of the model can be had at once: it is loaded, and none hangs. */
+static void wait_for_sessions(struct run *run, size_t count)
+{
+    struct model *model = models_at(run->f.models, 0);
+    size_t got = 0;
+    while (got < count) {
+        struct err err;
+        usleep(1000);
+        for (got = 0; got < count && model_reserve(model, &err) == MODEL_RESERVED;)
+            got++;
+        for (size_t i = 0; i < got; i++)
+            session_give(&(struct session){model, NULL}, SESSION_DISCARD);
+    }
+}
+
 static void run_close(struct run *run)
 {
+    for (size_t i = 0; i < models_count(run->f.models); i++)
+        while (model_state(models_at(run->f.models, i), NULL) == MODEL_LOADING)
+            usleep(1000); /* where jobs were cancelled before */
     assert_true(runner_destroy(run->runner));
     store_close(run->store);
     for (size_t i = 0; i < run->count; i++)
@@ -122,8 +140,9 @@ static void slow_model_does_not_hold_up_another(void **state)
     (void)state;
     run_open(&run, "{model_type: slow, plugin: %P/tone.so}, {model_type: tone, plugin: %P/tone.so}",
              "", 2);
-    submit(&run,
-           "{\"id\":\"s1\",\"model_type\":\"slow\",\"text\":\"a\",\"options\":{\"sleep_ms\":400}}");
+    submit(
+        &run,
+        "{\"id\":\"s1\",\"model_type\":\"slow\",\"text\":\"a\",\"options\":{\"sleep_ms\":1500}}");
     submit(&run,
            "{\"id\":\"s2\",\"model_type\":\"slow\",\"text\":\"a\",\"options\":{\"sleep_ms\":1}}");
     submit(&run, "{\"id\":\"t\",\"model_type\":\"tone\",\"text\":\"a\"}");
@@ -215,7 +234,8 @@ static void plugin_that_hangs_is_given_up_and_taken_back(void **state)
     assert_non_null(strstr(result_of(&run, "a")->err.message, "given up"));
     assert_int_equal(result_of(&run, "b")->err.code,
                      ERR_NONE); /* on the other session, by a new worker */
-    usleep(2000000);            /* it comes back: then all can be freed */
+    wait_for_sessions(&run, 2);
+    usleep(100000); /* its thread, which gave the session back, ends: then all can be freed */
     run_close(&run);
 }
 
@@ -230,7 +250,8 @@ static void model_whose_every_session_hangs_fails(void **state)
     wait_for_all(&run);
     assert_int_equal(result_of(&run, "b")->err.code, ERR_MODEL_FAILED);
     assert_non_null(strstr(result_of(&run, "b")->err.message, "every session"));
-    usleep(2000000);
+    wait_for_sessions(&run, 1);
+    usleep(100000);
     run_close(&run);
 }
 
@@ -243,7 +264,7 @@ static void loading_longer_than_the_limit_is_model_loading(void **state)
     submit(&run, "{\"id\":\"a\",\"text\":\"hello\"}");
     wait_for_all(&run);
     assert_int_equal(result_of(&run, "a")->err.code, ERR_MODEL_LOADING);
-    usleep(1000000);
+    wait_for_sessions(&run, 1);
     submit(&run, "{\"id\":\"b\",\"text\":\"hello\"}");
     wait_for_all(&run);
     assert_int_equal(result_of(&run, "b")->err.code, ERR_NONE);
