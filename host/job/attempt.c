@@ -226,6 +226,7 @@ void attempt_destroy(struct attempt *attempt)
     text_list_finish(&attempt->warnings);
     free(attempt->temp);
     voice_ref_finish(&attempt->new_voice);
+    free(attempt->made_voice);
     str_finish(&attempt->profile);
     str_finish(&attempt->profile_file);
     pthread_mutex_destroy(&attempt->lock);
@@ -546,7 +547,7 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
         take_texts(attempt, result);
         return true;
     }
-    int code = session_take(attempt->job->model, &attempt->session, err);
+    int code = session_take(attempt->job->model, &attempt->stop, &attempt->session, err);
     if (code != 0)
         *fate = SESSION_DISCARD; /* there is only the reservation to give back */
     int64_t begun = clock_now();
@@ -557,6 +558,8 @@ bool attempt_run(struct attempt *attempt, struct result *result, enum session_fa
         code = check_room(attempt, err);
     if (go_on && code == 0 && attempt->job->op == OP_VOICE_CREATE)
         code = operation_take_voice(attempt, result, err);
+    if (code == ERR_CANCELLED && atomic_load(&attempt->stop) != STOP_NONE)
+        code = stopped(attempt, err);
     pthread_mutex_lock(&attempt->lock);
     if (go_on && code == 0 && speaks)
         code = open_sink(attempt, err);

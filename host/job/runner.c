@@ -31,6 +31,7 @@ struct worker {
     int64_t asked_at;        /* when its attempt was asked to stop; 0: was not */
     bool lost;               /* it did not come back; somebody else took its place */
     bool answered;           /* likewise, and its job was answered for it */
+    bool ended;              /* and needs nothing more than to be joined */
 };
 
 struct runner {
@@ -108,9 +109,10 @@ static int try_reserve(struct runner *runner, struct queued *queued, int64_t now
     int outcome = model_reserve(queued->job->model, &queued->err);
     if (outcome < 0 || outcome == MODEL_RESERVED)
         return 1;
-    if (outcome == MODEL_WAIT) {
-        int64_t deadline =
-            queued->since + (int64_t)(runner->options.manifest->host.load_timeout_s * CLOCK_S);
+    if (outcome == MODEL_WAIT) { /* the load may begin long after the job came */
+        int64_t begun = model_load_begun(queued->job->model);
+        int64_t deadline = (begun > queued->since ? begun : queued->since) +
+                           (int64_t)(runner->options.manifest->host.load_timeout_s * CLOCK_S);
         if (now >= deadline) {
             err_set(&queued->err, ERR_MODEL_LOADING, "model_type",
                     "model \"%s\" is still loading after %g s (host.load_timeout_s)",
@@ -223,6 +225,7 @@ static void run(struct worker *worker, struct queued *queued)
     struct result *result = attempt_result(queued->job);
     register_attempt(worker, queued, attempt);
     if (!attempt_run(attempt, result, &fate)) {
+        operation_undo_voice(attempt, NULL); /* what it made after it was given up */
         come_back_late(worker, queued, attempt, result);
         return;
     }
@@ -244,9 +247,25 @@ static void run(struct worker *worker, struct queued *queued)
     queued_destroy(queued);
 }
 
+/* Joins those that have ended: lost ones that came back, while there are others. With the lock. */
+static void join_ended(struct runner *runner)
+{
+    for (struct worker **link = &runner->workers; *link;) {
+        struct worker *worker = *link;
+        if (!worker->ended) {
+            link = &worker->next;
+            continue;
+        }
+        *link = worker->next;
+        pthread_join(worker->thread, NULL);
+        free(worker);
+    }
+}
+
 /* NULL: there is no thread for it. With the lock. */
 static struct worker *start_thread(struct runner *runner, void *(*body)(void *))
 {
+    join_ended(runner);
     struct worker *worker = mem_alloc(sizeof(*worker));
     worker->runner = runner;
     if (sync_thread_start(&worker->thread, body, worker) != 0) {
@@ -286,8 +305,10 @@ static void start_worker_if_needed(struct runner *runner)
 }
 
 /* With the lock, which is given back. */
-static void *end_thread(struct runner *runner)
+static void *end_thread(struct worker *worker)
 {
+    struct runner *runner = worker->runner;
+    worker->ended = true;
     runner->thread_count--;
     pthread_cond_broadcast(&runner->done);
     pthread_mutex_unlock(&runner->lock);
@@ -317,7 +338,7 @@ static void *work(void *arg)
         run(worker, queued);
         pthread_mutex_lock(&runner->lock);
     }
-    return end_thread(runner);
+    return end_thread(worker);
 }
 
 static void *tell(void *arg)
@@ -345,7 +366,7 @@ static void *tell(void *arg)
             run(worker, queued);
         pthread_mutex_lock(&runner->lock);
     }
-    return end_thread(runner);
+    return end_thread(worker);
 }
 
 /* --- The watchdog ----------------------------------------------------------------------------- */
@@ -374,8 +395,9 @@ static void give_up(struct runner *runner, struct worker *worker)
     enum { RETRY_MS = 100 };
     struct queued *queued = worker->queued;
     struct result *result = attempt_result(queued->job);
+    struct attempt *attempt = worker->attempt;
     struct session session = {.model = queued->job->model};
-    if (!attempt_detach(worker->attempt, result)) {
+    if (!attempt_detach(attempt, result)) {
         worker->asked_at += RETRY_MS * CLOCK_MS; /* it is just coming back, or inside a write */
         result_destroy(result);
         return;
@@ -398,6 +420,7 @@ static void give_up(struct runner *runner, struct worker *worker)
               "job given up", LOG_TEXT("job", result->id), LOG_TEXT("reason", result->err.message));
     if (session.model)
         session_give(&session, SESSION_LOST);
+    operation_undo_voice(attempt, &attempt->stop); /* before the caller tries again */
     deliver(runner, &answered, result);
     pthread_mutex_lock(&runner->lock);
     worker->answered = true;
@@ -656,12 +679,7 @@ bool runner_destroy(struct runner *runner)
     pthread_mutex_unlock(&runner->lock);
     if (!all_back)
         return false;
-    for (struct worker *worker = runner->workers; worker;) {
-        struct worker *next = worker->next;
-        pthread_join(worker->thread, NULL);
-        free(worker);
-        worker = next;
-    }
+    join_ended(runner);
     models_watch(runner->options.models, NULL, NULL);
     pthread_cond_destroy(&runner->work);
     pthread_cond_destroy(&runner->room);

@@ -307,6 +307,17 @@ void plugin_lock(struct plugin *plugin)
     pthread_mutex_lock(&plugin->load_lock);
 }
 
+bool plugin_lock_unless(struct plugin *plugin, const atomic_int *stop)
+{
+    const struct timespec pause = {0, 5000000};
+    while (pthread_mutex_trylock(&plugin->load_lock) != 0) {
+        if (atomic_load(stop) != 0)
+            return false;
+        nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 void plugin_unlock(struct plugin *plugin)
 {
     pthread_mutex_unlock(&plugin->load_lock);

@@ -251,6 +251,7 @@ static void start_loading(struct model *model)
         return;
     if (sync_thread_start(&model->loader, load, model) == 0) {
         model->loader_started = true;
+        model->load_begun = clock_now();
         model->state = MODEL_LOADING;
     } else {
         model->state = MODEL_FAILED;
@@ -455,6 +456,14 @@ int64_t model_load_ms(struct model *model)
     int64_t load_ms = model->load_ms;
     pthread_mutex_unlock(&model->lock);
     return load_ms;
+}
+
+int64_t model_load_begun(struct model *model)
+{
+    pthread_mutex_lock(&model->lock);
+    int64_t begun = model->load_begun;
+    pthread_mutex_unlock(&model->lock);
+    return begun;
 }
 
 int64_t model_ready_at(struct model *model)

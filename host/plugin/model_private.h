@@ -44,7 +44,7 @@ struct model {
     bool all_lost; /* FAILED for no other reason than that: the first that comes back ends it */
     bool loader_started;
     pthread_t loader;
-    int64_t load_ms, ready_at;
+    int64_t load_ms, load_begun, ready_at;
 };
 
 struct models {

@@ -36,6 +36,8 @@ const char *plugin_path(const struct plugin *plugin);
 int plugin_tensors_about(struct str *about, struct err *err);
 /* Only one thread at a time may be in a plugin's [load] functions. */
 void plugin_lock(struct plugin *plugin);
+/* False, without the lock, when *stop is not 0 before it can be had. */
+bool plugin_lock_unless(struct plugin *plugin, const atomic_int *stop);
 void plugin_unlock(struct plugin *plugin);
 
 /* Checks an entry as plugin_open does, for whoever has it by other means. */
@@ -116,7 +118,8 @@ enum model_state model_state(struct model *model, struct err *why); /* why: set 
 /* What a job for a model that FAILED is told (ERR_MODEL_FAILED, of the field model_type); else 0. */
 int model_refuse(struct model *model, struct err *err);
 int64_t model_load_ms(struct model *model);
-int64_t model_ready_at(struct model *model); /* clock_now when loading ended; 0: it has not */
+int64_t model_load_begun(struct model *model); /* clock_now then; 0: it has not */
+int64_t model_ready_at(struct model *model);   /* clock_now when loading ended; 0: it has not */
 
 /* Starts loading in a thread of its own, unless it was started before. Plugins load side by side;
  * the models of one plugin one after the other. */
@@ -131,9 +134,11 @@ enum model_reservation { MODEL_RESERVED, MODEL_BUSY, MODEL_WAIT };
  * when the model is not loaded yet (loading starts), or a negative code as model_refuse does.
  * Never blocks. */
 int model_reserve(struct model *model, struct err *err);
-/* After MODEL_RESERVED: an idle session, or a new one. On failure session->handle is NULL, and the
- * reservation still has to be given back: by session_give with SESSION_DISCARD. */
-int session_take(struct model *model, struct session *session, struct err *err);
+/* After MODEL_RESERVED: an idle session, or a new one, which waits while another model of the plugin
+ * is loaded; ERR_CANCELLED when *stop is not 0 before that ends. On failure session->handle is NULL,
+ * and the reservation still has to be given back: by session_give with SESSION_DISCARD. */
+int session_take(struct model *model, const atomic_int *stop, struct session *session,
+                 struct err *err);
 
 enum session_fate {
     SESSION_KEEP,    /* good for the next job */

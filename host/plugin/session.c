@@ -8,21 +8,12 @@ void model_close_session(struct model *model, struct vox_session *session)
     crash_leave();
 }
 
-int session_take(struct model *model, struct session *session, struct err *err)
+static int open_session(struct model *model, struct session *session, struct err *err)
 {
-    *session = (struct session){model, NULL};
-    pthread_mutex_lock(&model->lock);
-    if (model->idle_count)
-        session->handle = model->idle[--model->idle_count];
-    pthread_mutex_unlock(&model->lock);
-    if (session->handle)
-        return 0;
     struct vox_error error = {.size = sizeof(error)};
-    plugin_lock(model->plugin);
     crash_enter(NULL, "plugin \"%s\" (model \"%s\") in open", model->entry->id, model_name(model));
     int32_t code = model->entry->open(model->handle, &session->handle, &error);
     crash_leave();
-    plugin_unlock(model->plugin);
     if (code == VOX_OK && session->handle)
         return 0;
     int result = code == VOX_OK ? err_set(err, ERR_INTERNAL, NULL,
@@ -31,6 +22,25 @@ int session_take(struct model *model, struct session *session, struct err *err)
     if (code == VOX_EMODEL || code == VOX_EDEVICE)
         model_fail(model, err);
     session->handle = NULL;
+    return result;
+}
+
+int session_take(struct model *model, const atomic_int *stop, struct session *session,
+                 struct err *err)
+{
+    *session = (struct session){model, NULL};
+    pthread_mutex_lock(&model->lock);
+    if (model->idle_count && model->state == MODEL_READY)
+        session->handle = model->idle[--model->idle_count];
+    pthread_mutex_unlock(&model->lock);
+    if (session->handle)
+        return 0;
+    if (!plugin_lock_unless(model->plugin, stop))
+        return err_set(err, ERR_CANCELLED, NULL, "stopped while another model was loading");
+    int result = model_refuse(model, err); /* another job may have found that it is of no use */
+    if (result == 0)
+        result = open_session(model, session, err);
+    plugin_unlock(model->plugin);
     return result;
 }
 

@@ -93,9 +93,13 @@ class VoiceUrl(Case):
         self.assertEqual(results["slow"]["error"]["code"], "timeout")
 
     def test_time_of_the_job_ends_a_download(self):
-        results = self.run_jobs({"id": "a", "voice": self.url("/silent"), "timeout_s": 0.5}, fetch_private=True)
-        self.assertEqual(results["a"]["error"]["code"], "timeout")
-        self.assertIn("ran longer than 0.5 s", results["a"]["error"]["message"])
+        silent = self.url("/silent")
+        create = {"text": None, "seed": None, "op": "voice_create", "name": "Anna", "audio": silent}
+        results = self.run_jobs({"id": "speech", "voice": silent, "timeout_s": 0.5},
+                                {"id": "voice", **create, "timeout_s": 0.5}, fetch_private=True)
+        for result in results.values():
+            self.assertEqual(result["error"]["code"], "timeout")
+            self.assertIn("ran longer than 0.5 s", result["error"]["message"])
 
     def test_another_url_is_another_job(self):
         for path, downloads in (("/voice.wav?1", 1), ("/voice.wav?1", 1), ("/voice.wav?2", 2)):

@@ -254,6 +254,114 @@ static void model_whose_every_session_hangs_fails(void **state)
     run_close(&run);
 }
 
+/* The address space that this process uses, which threads that were not joined keep. */
+static size_t address_space_mb(void)
+{
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%zu", &pages), 1);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE) >> 20;
+}
+
+static void threads_that_come_back_late_leave_nothing(void **state)
+{
+    enum { COUNT = 30, STACK_MB = 8 };
+    struct run run;
+    (void)state;
+    run_open(&run, "{model_type: faulty, plugin: %P/faulty.so}", "cancel_grace_s: 0.01", 1);
+    submit(&run, "{\"text\":\"hello\"}");
+    wait_for_all(&run);
+    size_t before = address_space_mb();
+    for (int i = 0; i < COUNT; i++) {
+        submit(&run, "{\"text\":\"hello\",\"timeout_s\":0.01,\"options\":{\"fault\":\"hangs\","
+                     "\"hang_ms\":100}}");
+        wait_for_all(&run);
+        wait_for_sessions(&run, 1);
+    }
+    size_t grown = address_space_mb() - before;
+#if !defined(__SANITIZE_THREAD__) && \
+    !defined(__SANITIZE_ADDRESS__) /* they keep memory of their own */
+    assert_true(grown < (size_t)COUNT * STACK_MB / 2);
+#endif
+    (void)grown;
+    usleep(100000);
+    run_close(&run);
+}
+
+static void a_job_that_waits_for_another_models_load_can_be_stopped(void **state)
+{
+    struct run run;
+    struct plugin *plugin;
+    struct err err;
+    const atomic_int now = 1;
+    (void)state;
+    run_open(&run,
+             "{model_type: a, plugin: %P/tone.so}, "
+             "{model_type: b, plugin: %P/tone.so, options: {load_ms: 2500}}",
+             "cancel_grace_s: 0.1", 1);
+    struct model *a = models_at(run.f.models, 0), *b = models_at(run.f.models, 1);
+    assert_int_equal(model_wait(a, clock_now() + 60 * CLOCK_S, NULL, &err), 0);
+    assert_int_equal(plugin_open(model_plugin_path(a), &plugin, &err), 0);
+    model_load_start(b);
+    while (plugin_lock_unless(plugin, &now)) { /* until it loads */
+        plugin_unlock(plugin);
+        usleep(1000);
+    }
+    submit(&run, "{\"id\":\"a\",\"model_type\":\"a\",\"text\":\"hello\",\"timeout_s\":0.1}");
+    wait_for_all(&run);
+    assert_int_equal(model_state(b, NULL), MODEL_LOADING);
+    assert_int_equal(result_of(&run, "a")->err.code, ERR_TIMEOUT);
+    assert_null(strstr(result_of(&run, "a")->err.message, "given up"));
+    submit(&run, "{\"id\":\"next\",\"model_type\":\"a\",\"text\":\"hello\"}");
+    wait_for_all(&run);
+    assert_int_equal(result_of(&run, "next")->err.code, ERR_NONE);
+    run_close(&run);
+}
+
+static void a_model_that_failed_after_the_reservation_runs_nothing(void **state)
+{
+    struct run run;
+    struct session session;
+    struct err err, why;
+    const atomic_int never_stopped = 0;
+    (void)state;
+    run_open(&run, "{model_type: a, plugin: %P/tone.so}", "", 1);
+    submit(&run, "{\"id\":\"leaves a session\",\"text\":\"hello\"}");
+    wait_for_all(&run);
+    struct model *model = models_at(run.f.models, 0);
+    wait_for_sessions(&run, 1);
+    assert_int_equal(model_reserve(model, &err), MODEL_RESERVED);
+    err_set(&why, ERR_MODEL_FAILED, NULL, "lost its device");
+    model_fail(model, &why);
+    assert_int_equal(session_take(model, &never_stopped, &session, &err), ERR_MODEL_FAILED);
+    assert_non_null(strstr(err.message, "lost its device"));
+    session_give(&session, SESSION_DISCARD);
+    run_close(&run);
+}
+
+static void the_time_to_load_begins_with_the_load(void **state)
+{
+    struct run run;
+    struct err err;
+    (void)state;
+    run_open(&run,
+             "{model_type: a, plugin: %P/tone.so}, "
+             "{model_type: b, plugin: %P/tone.so, options: {load_ms: 100}}",
+             "load_timeout_s: 1.5", 1);
+    struct model *first = models_at(run.f.models, 0);
+    assert_int_equal(model_wait(first, clock_now() + 60 * CLOCK_S, NULL, &err), 0);
+    submit(&run,
+           "{\"id\":\"long\",\"model_type\":\"a\",\"text\":\"hello\",\"options\":{\"sleep_ms\":"
+           "2000}}");
+    submit(&run, "{\"id\":\"b\",\"model_type\":\"b\",\"text\":\"hello\"}");
+    wait_for_all(&run);
+    assert_int_equal(result_of(&run, "long")->err.code, ERR_NONE);
+    assert_int_equal(result_of(&run, "b")->err.code, ERR_NONE);
+    run_close(&run);
+}
+
 static void loading_longer_than_the_limit_is_model_loading(void **state)
 {
     struct run run;
@@ -435,6 +543,10 @@ int main(void)
         cmocka_unit_test(part_of_the_audio_is_no_success_when_the_plugin_saw_the_stop),
         cmocka_unit_test(plugin_that_hangs_is_given_up_and_taken_back),
         cmocka_unit_test(model_whose_every_session_hangs_fails),
+        cmocka_unit_test(threads_that_come_back_late_leave_nothing),
+        cmocka_unit_test(a_job_that_waits_for_another_models_load_can_be_stopped),
+        cmocka_unit_test(a_model_that_failed_after_the_reservation_runs_nothing),
+        cmocka_unit_test(the_time_to_load_begins_with_the_load),
         cmocka_unit_test(loading_longer_than_the_limit_is_model_loading),
         cmocka_unit_test(failure_to_load_is_every_jobs_reason),
         cmocka_unit_test(cancelled_and_dropped_jobs_are_all_accounted_for),
