@@ -192,6 +192,17 @@ int fs_read_file(const char *path, size_t size_max, struct str *out, struct err 
     return result;
 }
 
+int fs_read_text(const char *path, size_t size_max, struct str *out, struct err *err)
+{
+    enum { MARK_LEN = 3 };
+    int result = fs_read_file(path, size_max, out, err);
+    if (result == 0 && out->len >= MARK_LEN && memcmp(out->data, "\xEF\xBB\xBF", MARK_LEN) == 0) {
+        out->len -= MARK_LEN;
+        memmove(out->data, out->data + MARK_LEN, out->len + 1);
+    }
+    return result;
+}
+
 int fs_write_all(int fd, const void *data, size_t len)
 {
     const char *p = data;

@@ -31,6 +31,8 @@ bool fs_is_below(const char *path, const char *dir);
 int fs_make_dirs(const char *path, mode_t mode, struct err *err);
 /* Reads a whole regular file, pipe or device of at most `size_max` bytes into `out`. */
 int fs_read_file(const char *path, size_t size_max, struct str *out, struct err *err);
+/* The same of what somebody wrote: without the byte order mark that some editors put first. */
+int fs_read_text(const char *path, size_t size_max, struct str *out, struct err *err);
 /* The same from an open descriptor; `name` is for messages. Once *stop is set (NULL: never), also
  * while it waits: ERR_CANCELLED. */
 int fs_read_fd(int fd, const char *name, size_t size_max, const volatile sig_atomic_t *stop,

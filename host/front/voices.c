@@ -204,7 +204,7 @@ static int add_voice(const struct voices_arguments *arguments, const struct mani
         import.len = recording.len;
     }
     if (result == 0 && arguments->text_file) {
-        result = fs_read_file(arguments->text_file, VOICE_TRANSCRIPT_BYTES_MAX, &text, err);
+        result = fs_read_text(arguments->text_file, VOICE_TRANSCRIPT_BYTES_MAX, &text, err);
         while (text.len && strchr(" \t\r\n", text.data[text.len - 1]))
             text.data[--text.len] = '\0';
         if (result == 0 && strlen(str_text(&text)) != text.len)

@@ -71,9 +71,9 @@ const struct field_spec job_fields[FIELD_COUNT] = {
          "storage, `auto` inline up to worker.inline_chars_max. A batch writes files "
          "and only warns"},
     [FIELD_USER_ID] = {"user_id", TYPE_TEXT, 0, 0, NULL, 0, "that of metadata",
-                       "for storage.key_template"},
+                       "for storage.key_template; a number is its text"},
     [FIELD_STORY_ID] = {"story_id", TYPE_TEXT, 0, 0, NULL, 0, "that of metadata",
-                        "for storage.key_template"},
+                        "for storage.key_template; a number is its text"},
     [FIELD_METADATA] = {"metadata", TYPE_OPTIONS, 0, 0, NULL, 0, "none",
                         "comes back in the result; kept with stored objects and new voices"},
     [FIELD_NAME] = {"name", TYPE_TEXT, 0, 0, NULL, 0, "the id", "of a new voice"},

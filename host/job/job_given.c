@@ -158,10 +158,13 @@ static void look_into_metadata(struct given *given, const struct job *job)
     for (size_t i = 0; cJSON_IsObject(metadata) && i < sizeof(names) / sizeof(names[0]); i++) {
         const cJSON *value = json_get(metadata, names[i].name);
         enum field field = names[i].field;
+        bool is_id = field == FIELD_USER_ID || field == FIELD_STORY_ID;
+        bool is_text =
+            (cJSON_IsString(value) && value->valuestring[0]) || (is_id && cJSON_IsNumber(value));
         bool is_meant = field == FIELD_VOICE           ? job->op == OP_TTS
                         : field == FIELD_VOICE_PROFILE ? job->op == OP_TTS && has_storage
                                                        : true;
-        if (!given->values[field] && cJSON_IsString(value) && value->valuestring[0] && is_meant)
+        if (!given->values[field] && is_text && is_meant)
             given->values[field] = value;
     }
 }
@@ -199,8 +202,9 @@ int given_text(const struct given *given, enum field field, const char **text, s
     *text = NULL;
     if (!value)
         return 0;
-    bool number_is_text =
-        given->context->loose || field == FIELD_ID || field == FIELD_JOB_ID; /* by its literal */
+    bool is_id = field == FIELD_ID || field == FIELD_JOB_ID || field == FIELD_USER_ID ||
+                 field == FIELD_STORY_ID;
+    bool number_is_text = given->context->loose || is_id; /* by its literal */
     if (!cJSON_IsString(value) && !(number_is_text && cJSON_IsNumber(value)))
         return given_wrong(field, value, "string", err);
     *text = value->valuestring;

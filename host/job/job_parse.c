@@ -74,7 +74,7 @@ static int read_text_file(const struct given *given, const char *name, struct st
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
         result = err_set(err, ERR_INVALID, "text_file", "%s: is not a file", path);
     if (result == 0)
-        result = fs_read_file(path, (size_t)context->manifest->host.text_bytes_max, text, err);
+        result = fs_read_text(path, (size_t)context->manifest->host.text_bytes_max, text, err);
     if (result != 0)
         snprintf(err->field, sizeof(err->field), "text_file");
     free(path);

@@ -179,7 +179,7 @@ char *reference_transcript(const char *path)
     struct stat info;
     struct err none;
     if (stat(text_path, &info) == 0 && S_ISREG(info.st_mode) &&
-        fs_read_file(text_path, VOICE_TRANSCRIPT_BYTES_MAX, &text, &none) == 0 &&
+        fs_read_text(text_path, VOICE_TRANSCRIPT_BYTES_MAX, &text, &none) == 0 &&
         strlen(str_text(&text)) == text.len && utf8_valid(str_text(&text), text.len, NULL) &&
         !text_is_blank(str_text(&text), text.len)) {
         while (text.len && strchr(" \t\r\n", text.data[text.len - 1]))

@@ -134,6 +134,10 @@ static void file_functions_name_the_path(void **state)
     digest_of("hello", 5, other);
     assert_string_equal(hex, other);
     assert_string_equal(hex, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+    str_clear(&text);
+    assert_int_equal(fs_write_file(file, "\xef\xbb\xbfhi\n", 6, &err), 0);
+    assert_int_equal(fs_read_text(file, 6, &text, &err), 0);
+    assert_string_equal(str_text(&text), "hi\n");
     unlink(file);
     rmdir(deep);
     free(below);

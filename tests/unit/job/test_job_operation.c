@@ -113,6 +113,11 @@ static void ids_are_found_in_metadata_and_in_the_job_first(void **state)
     assert_string_equal(job->story_id, "s");
     assert_string_equal(job->voice.id, "low");
     job_destroy(job);
+    job = parse(&f,
+                "{\"text\":\"a\",\"user_id\":7,\"metadata\":{\"story_id\":12345678901234567890}}");
+    assert_string_equal(job->user_id, "7");
+    assert_string_equal(job->story_id, "12345678901234567890");
+    job_destroy(job);
     fixture_close(&f);
 }
 
