@@ -15,8 +15,9 @@
 #define RIFF_HEADER_SIZE 12
 #define FIRST_FRAMES UINT64_C(16384)
 #define SAMPLES_MAX \
-    (UINT64_C(64) << 20)  /* 256 MiB: what is compressed well must not take all memory */
-#define MP3_TAIL_MAX 8192 /* what may follow the last frame that is played: tags, padding */
+    (UINT64_C(64) << 20)      /* 256 MiB: what is compressed well must not take all memory */
+#define MP3_FRAMES_SLACK 2304 /* two frames, of what a length header may leave unsaid */
+#define MP3_TAIL_MAX 8192     /* what may follow the last frame that is played: tags, padding */
 #define RIFF_SIZE_UNKNOWN 0x7ff00000u /* streams say 0xffffffff, 0x7fffffff or about that */
 
 /* --- Where the bytes come from ---------------------------------------------------------------- */
@@ -101,18 +102,40 @@ static int check_info(const SF_INFO *info, struct err *err)
     return 0;
 }
 
+/* Does its first frame tell the length? Without that, libsndfile guesses it. */
+static bool has_mp3_length(struct source *source)
+{
+    enum { ID3_SIZE = 10, HEADER_SIZE = 64 };
+    uint8_t bytes[HEADER_SIZE] = {0};
+    source->position = 0;
+    if (source_read(bytes, ID3_SIZE, source) == ID3_SIZE && memcmp(bytes, "ID3", 3) == 0)
+        source->position += (sf_count_t)bytes[6] << 21 | (sf_count_t)bytes[7] << 14 |
+                            (sf_count_t)bytes[8] << 7 | (sf_count_t)bytes[9];
+    else
+        source->position = 0;
+    source_read(bytes, sizeof(bytes), source);
+    return memmem(bytes, sizeof(bytes), "Xing", 4) || memmem(bytes, sizeof(bytes), "Info", 4);
+}
+
 /* A file that is shorter than its header says, or of which libsndfile leaves a part: mp3 of
  * variable rate without a header has its length guessed, and nothing is read beyond the guess. */
-static int check_whole(const SF_INFO *info, const struct source *source,
-                       const struct audio_clip *clip, struct err *err)
+static int check_whole(const SF_INFO *info, struct source *source, const struct audio_clip *clip,
+                       struct err *err)
 {
     int type = info->format & SF_FORMAT_TYPEMASK;
+    bool is_opus = (info->format & SF_FORMAT_SUBMASK) == SF_FORMAT_OPUS;
+    bool is_mp3 = type == SF_FORMAT_MPEG, is_told = info->frames < SF_COUNT_MAX;
     double read_s = (double)clip->frames / clip->sample_rate;
-    if (type == SF_FORMAT_FLAC && info->frames < SF_COUNT_MAX &&
-        clip->frames < (uint64_t)info->frames)
-        return err_set(err, ERR_INVALID, NULL, "is cut off: has %.2f of %.2f s", read_s,
+    sf_count_t left = source->len - source->position;
+    uint64_t slack = is_mp3 ? MP3_FRAMES_SLACK : 0;
+    if (is_told && clip->frames + slack < (uint64_t)info->frames &&
+        (type == SF_FORMAT_FLAC || is_opus || (is_mp3 && has_mp3_length(source))))
+        return err_set(err, ERR_INVALID, NULL, "is cut off or damaged: has %.2f of %.2f s", read_s,
                        (double)info->frames / clip->sample_rate);
-    if (type == SF_FORMAT_MPEG && source->len - source->position > MP3_TAIL_MAX)
+    if (is_opus && !is_told)
+        return err_set(err, ERR_INVALID, NULL,
+                       "is cut off: has %.2f s, and does not end with a page of Ogg", read_s);
+    if (is_mp3 && left > MP3_TAIL_MAX)
         return err_set(err, ERR_INVALID, NULL,
                        "is an mp3 of variable rate without a length header, of which only %.2f s "
                        "can be read; convert it to wav or flac",
@@ -157,7 +180,7 @@ static int read_frames(SNDFILE *file, uint64_t frames_max, struct audio_clip *cl
     return 0;
 }
 
-static int decode_opened(SNDFILE *file, const SF_INFO *info, const struct source *source,
+static int decode_opened(SNDFILE *file, const SF_INFO *info, struct source *source,
                          double seconds_max, struct audio_clip *clip, struct err *err)
 {
     if (check_info(info, err) != 0)

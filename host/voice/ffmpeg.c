@@ -215,11 +215,14 @@ int ffmpeg_decode(const struct str *bytes, const char *demuxer, const atomic_int
     if (result == 0)
         wait_for_exit(child.pid);
     end(&child, &status);
-    if (result == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
-        plugin_text(str_text(&complaints), complaints.len, &line);
+    bool is_read = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    plugin_text(str_text(&complaints), complaints.len, &line);
+    if (result == 0 && !is_read)
         result = err_set(err, ERR_INVALID, NULL, "audio: ffmpeg cannot read it: %.300s",
                          line.len ? str_text(&line) : "it was ended by a limit");
-    }
+    else if (result == 0 && line.len) /* it goes on after the worst */
+        result = err_set(err, ERR_INVALID, NULL,
+                         "audio: is cut off or damaged; ffmpeg says: %.300s", str_text(&line));
     if (result == 0)
         result = audio_decode_memory(audio.data, audio.len, VOICE_SECONDS_MAX, clip, err);
     str_finish(&audio);

@@ -593,6 +593,15 @@ class Ffmpeg(VoiceCase):
         self.assertIn("is no audio", self.fails("add", "x", "--audio", self.write("bad.m3u8", playlist)))
         self.assertFalse(self.library.exists())
 
+    def test_cut_and_damaged_files(self):
+        """Of which ffmpeg decodes a part."""
+        for name, codec in (("rec.webm", "libopus"), ("rec.aac", "aac")):
+            whole = self.encode(name, "-c:a", codec).read_bytes()
+            half = len(whole) * 6 // 10
+            for content in (whole[:half], whole[:half] + bytes(200) + whole[half + 200:]):
+                self.assertIn("is cut off or damaged", self.fails("add", "x", "--audio", self.write(name, content)))
+        self.assertFalse(self.library.exists())
+
     def test_length_and_time_are_limited(self):
         long = self.encode("long.m4a", "-af", "aloop=loop=-1:size=16000", "-t", "700", "-c:a", "aac", "-b:a", "16k")
         self.assertIn("longer than 600 s", self.fails("add", "x", "--audio", long))

@@ -31,7 +31,8 @@ static inline int make_dir(void **state)
 static inline int remove_dir(void **state)
 {
     (void)state;
-    return fs_remove_flat_dir(test_dir);
+    struct err err;
+    return tree_remove(test_dir, &err);
 }
 
 /* Interleaved sine; channel c has c + 1 times the frequency. Owned by the caller. */
