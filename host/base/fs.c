@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -287,17 +286,4 @@ int fs_check_room(const char *dir, uint64_t need, int64_t keep_free_mb, const st
                    "%s: its disk has %llu MB free, host.min_free_mb wants %lld%s: free some, use "
                    "another disk, or lower the limit",
                    dir, (unsigned long long)(free_bytes >> 20), (long long)keep_free_mb, beside);
-}
-
-int fs_remove_flat_dir(const char *path)
-{
-    DIR *dir = opendir(path);
-    if (!dir)
-        return -1;
-    struct dirent *entry;
-    while ((entry = readdir(dir)))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(dirfd(dir), entry->d_name, 0);
-    closedir(dir);
-    return rmdir(path);
 }

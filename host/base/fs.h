@@ -51,7 +51,5 @@ int fs_disk_bytes(const char *path, uint64_t *free_bytes, uint64_t *total_bytes)
  * asked is not one that is full: that is logged only (`log` NULL: not even that). */
 int fs_check_room(const char *dir, uint64_t need, int64_t keep_free_mb, const struct log *log,
                   struct err *err);
-/* Removes a directory with the files directly in it; deeper trees are left and reported by -1. */
-int fs_remove_flat_dir(const char *path);
 
 #endif

@@ -328,7 +328,7 @@ int voice_library_put(const char *dir, const struct voice_import *import, struct
     }
     if (result == 0) {
         parcel_name_files(&parcel);
-        result = library_write(dir, &parcel, import->replace, !import->id, err);
+        result = library_write(dir, &parcel, import->replace, !import->id, import->fetch.stop, err);
         if (result == ERR_INVALID && import->same_is_fine && is_same(dir, made)) {
             *err = (struct err){0};
             result = 0;
@@ -340,20 +340,26 @@ int voice_library_put(const char *dir, const struct voice_import *import, struct
     return result;
 }
 
-int voice_library_remove(const char *dir, const char *id, struct err *err)
+int voice_library_remove_unless(const char *dir, const char *id, const atomic_int *stop,
+                                struct err *err)
 {
     struct voice_entry entry;
     if (voice_id_valid(id) && library_has(dir, id))
-        return library_remove(dir, id, err); /* also where its voice.json is damaged */
+        return library_remove(dir, id, stop, err); /* also where its voice.json is damaged */
     int result = voice_library_get(dir, id, &entry, err);
     if (result != 0)
         return result;
     result = entry.is_plain ? err_set(err, ERR_UNSUPPORTED, "id",
                                       "\"%s\" is a plain recording: remove %s/%s yourself",
                                       entry.id, dir, entry.reference.name)
-                            : library_remove(dir, entry.id, err);
+                            : library_remove(dir, entry.id, stop, err);
     voice_entry_finish(&entry);
     return result;
+}
+
+int voice_library_remove(const char *dir, const char *id, struct err *err)
+{
+    return voice_library_remove_unless(dir, id, NULL, err);
 }
 
 /* --- One file for a voice --------------------------------------------------------------------- */
@@ -413,7 +419,7 @@ int voice_library_import(const char *dir, const void *data, size_t len, const ch
         result = listen_to(&parcel, NULL, err);
     if (result == 0) {
         parcel_name_files(&parcel);
-        result = library_write(dir, &parcel, replace, false, err);
+        result = library_write(dir, &parcel, replace, false, NULL, err);
     }
     if (result == 0)
         give_entry(&parcel, entry);

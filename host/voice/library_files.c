@@ -30,7 +30,7 @@
 
 /* --- The lock --------------------------------------------------------------------------------- */
 
-static int lock_library(const char *dir, int *fd, struct err *err)
+static int lock_library(const char *dir, const atomic_int *stop, int *fd, struct err *err)
 {
     const struct timespec pause = {0, 5000000};
     int64_t deadline = clock_now() + VOICE_LOCK_WAIT_S * CLOCK_S;
@@ -43,6 +43,9 @@ static int lock_library(const char *dir, int *fd, struct err *err)
         if (errno != EWOULDBLOCK && errno != EINTR)
             result =
                 err_set(err, ERR_STORAGE, NULL, "%s: cannot be locked: %s", path, strerror(errno));
+        else if (stop && atomic_load(stop))
+            result = err_set(err, ERR_CANCELLED, NULL,
+                             "cancelled while another process writes to the library");
         else if (clock_now() >= deadline)
             result = err_set(err, ERR_STORAGE, NULL,
                              "%s: another process has been writing to the library for %d s", path,
@@ -58,30 +61,21 @@ static int lock_library(const char *dir, int *fd, struct err *err)
 
 /* --- Removing --------------------------------------------------------------------------------- */
 
-/* A folder with its files, or what stands in its place; what a link leads to is not ours. */
-static void remove_flat(const char *path)
+/* A folder with all that is in it, or what stands in its place; what a link leads to is not
+ * ours. */
+static int remove_whole(const char *path, struct err *err)
 {
-    if (unlink(path) != 0)
-        fs_remove_flat_dir(path);
-}
-
-static void remove_voice_dir(const char *path)
-{
-    char *profiles = fs_join(path, PROFILES_DIR);
-    if (unlink(path) != 0 && errno != ENOENT) {
-        remove_flat(profiles);
-        fs_remove_flat_dir(path);
-    }
-    free(profiles);
+    return unlink(path) == 0 ? 0 : tree_remove(path, err);
 }
 
 /* What a writer that was killed left. With the lock. */
 static void sweep(const char *dir)
 {
     static const char *const names[] = {NEW_NAME, GONE_NAME};
+    struct err none;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char *path = fs_join(dir, names[i]);
-        remove_voice_dir(path);
+        remove_whole(path, &none);
         free(path);
     }
 }
@@ -118,20 +112,22 @@ static bool is_of_parcel(const char *name, const void *arg)
     return false;
 }
 
-int library_remove(const char *dir, const char *id, struct err *err)
+int library_remove(const char *dir, const char *id, const atomic_int *stop, struct err *err)
 {
-    int lock, result = lock_library(dir, &lock, err);
+    int lock, result = lock_library(dir, stop, &lock, err);
     if (result != 0)
         return result;
     sweep(dir);
     char *path = fs_join(dir, id), *gone = fs_join(dir, GONE_NAME);
     if (!library_has(dir, id))
         result = err_set(err, ERR_VOICE_NOT_FOUND, "id", "no voice \"%s\" in %s", id, dir);
-    else if (rename(path, gone) != 0)
+    else
+        result = remove_whole(gone, err); /* says why it is still there */
+    if (result == 0 && rename(path, gone) != 0)
         result =
             err_set(err, ERR_STORAGE, NULL, "%s: cannot be removed: %s", path, strerror(errno));
-    else
-        remove_voice_dir(gone);
+    if (result == 0)
+        result = remove_whole(gone, err);
     free(path);
     free(gone);
     close(lock);
@@ -294,7 +290,10 @@ static int write_files(const char *voice_dir, const struct voice_parcel *parcel,
 static int write_new(const char *dir, const struct voice_parcel *parcel, struct err *err)
 {
     char *temp = fs_join(dir, NEW_NAME), *path = fs_join(dir, parcel->entry.id);
-    int result = fs_make_dirs(temp, 0777, err);
+    struct err none;
+    int result = remove_whole(temp, err); /* says why it is still there */
+    if (result == 0)
+        result = fs_make_dirs(temp, 0777, err);
     if (result == 0)
         result = write_files(temp, parcel, err);
     if (result == 0 && rename(temp, path) != 0)
@@ -303,10 +302,28 @@ static int write_new(const char *dir, const struct voice_parcel *parcel, struct 
                              ? "there is a folder of that name without a " ENTRY_FILE
                              : strerror(errno));
     if (result != 0)
-        remove_voice_dir(temp);
+        remove_whole(temp, &none);
     free(temp);
     free(path);
     return result;
+}
+
+/* What was written before it failed, where voice.json says what is not of it. */
+static void undo_replace(const char *dir, const struct voice_parcel *parcel)
+{
+    char *path = fs_join(dir, parcel->entry.id);
+    struct voice_entry old;
+    struct err none;
+    if (library_read_entry(dir, parcel->entry.id, &old, &none) == 0) {
+        remove_others(path, is_of_entry, &old);
+        voice_entry_finish(&old);
+    }
+    for (size_t i = 0; i < parcel->profile_count; i++) {
+        char *profile = str_format("%s/" PROFILES_DIR "/%s", path, parcel->profiles[i].name);
+        unlink(profile);
+        free(profile);
+    }
+    free(path);
 }
 
 /* Also where its voice.json is damaged. */
@@ -317,6 +334,8 @@ static int replace_old(const char *dir, const struct voice_parcel *parcel, struc
     if (result == 0) {
         remove_others(path, is_of_entry, &parcel->entry);
         remove_others(profiles, is_of_parcel, parcel);
+    } else {
+        undo_replace(dir, parcel);
     }
     free(path);
     free(profiles);
@@ -349,10 +368,10 @@ static int check_old(const char *dir, struct voice_entry *entry, bool replace, b
 }
 
 int library_write(const char *dir, struct voice_parcel *parcel, bool replace, bool is_derived,
-                  struct err *err)
+                  const atomic_int *stop, struct err *err)
 {
     struct voice_entry *entry = &parcel->entry;
-    int lock, result = lock_library(dir, &lock, err);
+    int lock, result = lock_library(dir, stop, &lock, err);
     if (result != 0)
         return result;
     sweep(dir);
@@ -411,14 +430,17 @@ static void limit_profiles(const char *path)
 }
 
 int library_keep_profile(const char *dir, const char *id, const char *reference_sha256,
-                         const char *name, const struct str *bytes, struct err *err)
+                         const char *name, const struct str *bytes, const atomic_int *stop,
+                         struct err *err)
 {
     struct voice_entry entry;
-    int lock, result = lock_library(dir, &lock, err);
+    int lock, result = lock_library(dir, stop, &lock, err);
     if (result != 0)
         return result;
-    char *path = str_format("%s/%s/" PROFILES_DIR, dir, id);
+    char *voice_dir = fs_join(dir, id), *path = fs_join(voice_dir, PROFILES_DIR);
     result = library_read_entry(dir, id, &entry, err);
+    if (result == 0)
+        remove_others(voice_dir, is_of_entry, &entry); /* what a killed writer left */
     if (result == 0 && strcmp(entry.reference.sha256, reference_sha256) == 0)
         result = fs_make_dirs(path, 0777, err);
     else if (result == 0)
@@ -428,6 +450,7 @@ int library_keep_profile(const char *dir, const char *id, const char *reference_
         result = write_file(path, name, bytes, err);
     }
     voice_entry_finish(&entry);
+    free(voice_dir);
     free(path);
     close(lock);
     return result;

@@ -14,8 +14,9 @@
 #include <string.h>
 
 #define MAGIC "voxhost-profile/1\n"
-#define VERSION_LEN_MAX 40 /* in a file's name */
-#define KEY_LEN 16         /* likewise */
+#define PLUGIN_LEN_MAX 40 /* in a file's name, which is to fit into PROFILE_NAME_LEN_MAX */
+#define VERSION_LEN_MAX 22
+#define KEY_LEN 16
 
 /* --- The container ---------------------------------------------------------------------------- */
 
@@ -89,12 +90,13 @@ char *profile_about(const struct str *packed)
 
 bool profile_name_valid(const char *name)
 {
-    size_t len = strnlen(name, VOICE_ID_LEN_MAX + 1);
-    return voice_id_valid(name) && len > 4 && strcmp(name + len - 4, ".bin") == 0;
+    size_t len = strnlen(name, PROFILE_NAME_LEN_MAX + 1);
+    return voice_id_valid(name) && len > 4 && len <= PROFILE_NAME_LEN_MAX &&
+           strcmp(name + len - 4, ".bin") == 0;
 }
 
 /* Begins with a letter or digit, whatever the plugin's id does. The caller's. */
-static char *file_name(const struct profile_identity *identity)
+char *profile_name(const struct profile_identity *identity)
 {
     const char *first = strchr("-_", identity->plugin[0]) ? "plugin" : "";
     char version[VERSION_LEN_MAX + 1];
@@ -102,8 +104,8 @@ static char *file_name(const struct profile_identity *identity)
     for (char *p = version; *p; p++)
         if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *p))
             *p = '_';
-    return str_format("%s%.40s-%s-%.*s.bin", first, identity->plugin, version, KEY_LEN,
-                      identity->key);
+    return str_format("%s%.*s-%s-%.*s.bin", first, PLUGIN_LEN_MAX, identity->plugin, version,
+                      KEY_LEN, identity->key);
 }
 
 /* --- What a profile belongs to ---------------------------------------------------------------- */
@@ -251,13 +253,14 @@ static int read_kept(const struct vox_profile *extension, const struct session *
 }
 
 static void keep(struct voice_use *use, const struct voice_ref *ref,
-                 const struct profile_identity *identity, const char *name, const struct str *blob)
+                 const struct profile_identity *identity, const char *name, const struct str *blob,
+                 const atomic_int *stop)
 {
     struct str packed = {0};
     struct err why = {0};
     profile_pack(identity, blob, &packed);
     if (library_keep_profile(ref->library_dir, use->entry.id, use->entry.reference.sha256, name,
-                             &packed, &why) != 0)
+                             &packed, stop, &why) != 0)
         text_list_add(&use->warnings,
                       str_format("the voice's profile was made but not kept: %s", why.message));
     str_finish(&packed);
@@ -268,7 +271,7 @@ static int make_or_read(const struct vox_profile *extension, const struct sessio
                         const atomic_int *stop, const struct vox_voice *voice,
                         struct voice_use *use, struct str *blob, struct err *err)
 {
-    char *name = file_name(identity);
+    char *name = profile_name(identity);
     int state = REFUSED, result = 0;
     if (is_kept(use, ref))
         state = read_kept(extension, session, use, ref, identity, name, blob, err);
@@ -277,7 +280,7 @@ static int make_or_read(const struct vox_profile *extension, const struct sessio
     if (state == REFUSED) {
         result = make(extension, session, voice, stop, use, blob, err);
         if (result == 0 && is_kept(use, ref))
-            keep(use, ref, identity, name, blob);
+            keep(use, ref, identity, name, blob, stop);
     }
     free(name);
     return result;

@@ -134,6 +134,9 @@ struct voice_import {
 int voice_library_put(const char *dir, const struct voice_import *import, struct voice_entry *entry,
                       struct err *err);
 int voice_library_remove(const char *dir, const char *id, struct err *err);
+/* The same, but waits for another writer only until *stop is not 0: ERR_CANCELLED. */
+int voice_library_remove_unless(const char *dir, const char *id, const atomic_int *stop,
+                                struct err *err);
 
 /* One file that holds a voice with its profiles: a tar whose first member, manifest.json, has size
  * and SHA-256 of every other one. A plain recording can be exported too. */

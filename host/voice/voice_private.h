@@ -64,9 +64,10 @@ void parcel_finish(struct voice_parcel *parcel);
 /* Names the files of a parcel, and fills their sizes and digests. */
 void parcel_name_files(struct voice_parcel *parcel);
 /* Writes a checked parcel under its entry's id; `created` stays that of a voice it replaces.
- * `is_derived`: the id is, from the name, so that a voice of another name is not replaced. */
+ * `is_derived`: the id is, from the name, so that a voice of another name is not replaced.
+ * Whoever writes waits for other writers; `stop`: as in struct voice_fetch. */
 int library_write(const char *dir, struct voice_parcel *parcel, bool replace, bool is_derived,
-                  struct err *err);
+                  const atomic_int *stop, struct err *err);
 /* Reads all of a voice, of one moment. */
 int library_read(const char *dir, const char *id, struct voice_parcel *parcel, struct err *err);
 /* The voice of this very id, from its voice.json. ERR_VOICE_NOT_FOUND. */
@@ -79,10 +80,11 @@ void library_pause(int tries);
  * any more, since the voice was replaced or removed. */
 int library_read_file(const char *dir, const char *id, const struct voice_file *file,
                       struct str *bytes, struct err *err);
-int library_remove(const char *dir, const char *id, struct err *err);
+int library_remove(const char *dir, const char *id, const atomic_int *stop, struct err *err);
 /* Keeps a profile of the voice, unless that is another recording or transcript by now. */
 int library_keep_profile(const char *dir, const char *id, const char *reference_sha256,
-                         const char *name, const struct str *bytes, struct err *err);
+                         const char *name, const struct str *bytes, const atomic_int *stop,
+                         struct err *err);
 /* "" when there is none. */
 void library_read_profile(const char *dir, const char *id, const char *name, struct str *bytes);
 
@@ -95,6 +97,7 @@ int portable_read(const void *data, size_t len, struct voice_parcel *parcel, str
 /* --- profile.c: the container ----------------------------------------------------------------- */
 
 #define PROFILE_HEADER_MAX 4096
+#define PROFILE_NAME_LEN_MAX 90 /* "profiles/NAME" fits into a tar's 99 bytes */
 
 struct profile_identity {
     char key[DIGEST_HEX_SIZE]; /* of all that a profile belongs to */
@@ -108,7 +111,9 @@ bool profile_unpack(const struct str *packed, const struct profile_identity *ide
                     struct vox_str *blob);
 /* "PLUGIN VERSION, N bytes"; NULL when damaged. The caller's. */
 char *profile_about(const struct str *packed);
-bool profile_name_valid(const char *name);
+/* The name of its file, the caller's. */
+char *profile_name(const struct profile_identity *identity);
+bool profile_name_valid(const char *name); /* at most PROFILE_NAME_LEN_MAX */
 
 /* --- cache.c ---------------------------------------------------------------------------------- */
 

@@ -138,15 +138,7 @@ static void file_functions_name_the_path(void **state)
     assert_int_equal(fs_write_file(file, "\xef\xbb\xbfhi\n", 6, &err), 0);
     assert_int_equal(fs_read_text(file, 6, &text, &err), 0);
     assert_string_equal(str_text(&text), "hi\n");
-    unlink(file);
-    rmdir(deep);
-    free(below);
-    below = fs_join(dir, "a/b");
-    assert_int_equal(fs_remove_flat_dir(below), 0);
-    free(below);
-    below = fs_join(dir, "a");
-    assert_int_equal(fs_remove_flat_dir(below), 0);
-    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(tree_remove(dir, &err), 0);
     str_finish(&text);
     free(deep);
     free(file);

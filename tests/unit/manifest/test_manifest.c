@@ -590,7 +590,7 @@ static void files_that_are_no_manifests_get_one_line(void **state)
     load_refused(empty, "the manifest is empty");
     load_refused(large, "1048576");
     str_finish(&text);
-    assert_int_equal(fs_remove_flat_dir(dir), 0);
+    assert_int_equal(tree_remove(dir, &(struct err){0}), 0);
     free(missing);
     free(empty);
     free(large);

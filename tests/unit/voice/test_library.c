@@ -133,7 +133,7 @@ static void fm_49_a_voice_is_replaced_only_when_asked(void **state)
     struct str profile = {0};
     str_puts(&profile, "not looked into");
     assert_int_equal(library_keep_profile(dir, "anna", first.reference.sha256, "tone-1-x.bin",
-                                          &profile, &test_err),
+                                          &profile, NULL, &test_err),
                      0);
     assert_int_equal(count_items(dir, "anna/profiles"), 1);
     assert_int_equal(put_sine(dir, "anna", 300, NULL, true, &second), 0);
@@ -144,7 +144,7 @@ static void fm_49_a_voice_is_replaced_only_when_asked(void **state)
     assert_int_equal(count_items(dir, "anna"),
                      3); /* voice.json, its recording, the folder of profiles */
     assert_error(library_keep_profile(dir, "anna", first.reference.sha256, "tone-1-x.bin", &profile,
-                                      &test_err),
+                                      NULL, &test_err),
                  ERR_STORAGE, "", "was replaced meanwhile");
     assert_int_equal(count_items(dir, "anna/profiles"), 0);
 
@@ -371,17 +371,80 @@ static void what_a_killed_writer_left_goes(void **state)
     (void)state;
     char *dir = library("killed"), *path = str_format("%s/.voxhost-new/profiles", dir);
     char *file = fs_join(path, "x.bin"), *inside = str_format("%s/anna/.voxhost-new", dir);
+    char *other = fs_join(dir, "anna/reference-0123456789abcdef.m4a");
+    struct voice_entry entry;
+    struct str profile = {0};
+    str_puts(&profile, "not looked into");
     assert_int_equal(put_sine(dir, "anna", 100, NULL, false, NULL), 0);
     assert_int_equal(fs_make_dirs(path, 0777, &test_err), 0);
     assert_int_equal(fs_write_file(file, "x", 1, &test_err), 0);
     assert_int_equal(fs_write_file(inside, "x", 1, &test_err), 0);
     assert_int_equal(put_sine(dir, "bob", 100, NULL, false, NULL), 0);
     assert_int_equal(count_items(dir, "."), 3);
-    assert_int_equal(put_sine(dir, "anna", 200, NULL, true, NULL), 0);
+    assert_int_equal(put_sine(dir, "anna", 200, NULL, true, &entry), 0);
     assert_int_equal(count_items(dir, "anna"), 2);
+    assert_int_equal(fs_write_file(other, "x", 1, &test_err), 0); /* before or after voice.json */
+    assert_int_equal(library_keep_profile(dir, "anna", entry.reference.sha256, "tone-1-x.bin",
+                                          &profile, NULL, &test_err),
+                     0);
+    assert_int_equal(count_items(dir, "anna"), 3); /* voice.json, recording, profiles */
+    voice_entry_finish(&entry);
+    str_finish(&profile);
     free(path);
     free(file);
     free(inside);
+    free(other);
+    free(dir);
+}
+
+static void a_replacement_that_failed_leaves_nothing(void **state)
+{
+    (void)state;
+    char *dir = library("failed"), *other = library("failed-from");
+    char *in_the_way = fs_join(dir, "anna/profiles/tone-2-b.bin");
+    struct voice_entry old, now;
+    struct voice_parcel parcel;
+    assert_int_equal(put_sine(dir, "anna", 100, NULL, false, &old), 0);
+    assert_int_equal(put_sine(other, "anna", 300, NULL, false, NULL), 0);
+    assert_int_equal(fs_make_dirs(in_the_way, 0777, &test_err), 0);
+    assert_int_equal(library_read(other, "anna", &parcel, &test_err), 0);
+    parcel.profile_count = 2;
+    parcel.profiles[0].name = mem_copy_string("tone-1-a.bin");
+    parcel.profiles[1].name = mem_copy_string("tone-2-b.bin");
+    assert_error(library_write(dir, &parcel, true, false, NULL, &test_err), ERR_STORAGE, "",
+                 "cannot be written");
+    assert_int_equal(library_read_entry(dir, "anna", &now, &test_err), 0);
+    assert_string_equal(now.reference.sha256, old.reference.sha256);
+    assert_int_equal(count_items(dir, "anna"), 3); /* voice.json, recording, profiles */
+    assert_int_equal(count_items(dir, "anna/profiles"), 1);
+    voice_entry_finish(&old);
+    voice_entry_finish(&now);
+    parcel_finish(&parcel);
+    free(in_the_way);
+    free(other);
+    free(dir);
+}
+
+/* A NAS puts folders of its own into ours. */
+static void folders_inside_a_voice_go_with_it(void **state)
+{
+    (void)state;
+    char *dir = library("folders"), *strange = fs_join(dir, "anna/@eaDir/x");
+    char *left = fs_join(dir, ".voxhost-new/@eaDir"), *file = fs_join(strange, "thumb");
+    assert_int_equal(put_sine(dir, "anna", 100, NULL, false, NULL), 0);
+    assert_int_equal(put_sine(dir, "bob", 100, NULL, false, NULL), 0);
+    assert_int_equal(fs_make_dirs(strange, 0777, &test_err), 0);
+    assert_int_equal(fs_write_file(file, "x", 1, &test_err), 0);
+    assert_int_equal(voice_library_remove(dir, "anna", &test_err), 0);
+    assert_int_equal(count_items(dir, "."), 2); /* bob and the lock */
+    assert_int_equal(voice_library_remove(dir, "bob", &test_err), 0);
+    assert_int_equal(fs_make_dirs(left, 0777, &test_err), 0);
+    assert_int_equal(put_sine(dir, "carl", 100, NULL, false, NULL), 0);
+    assert_int_equal(count_items(dir, "carl"), 2);
+    assert_int_equal(count_items(dir, "."), 2);
+    free(strange);
+    free(left);
+    free(file);
     free(dir);
 }
 
@@ -455,6 +518,36 @@ static void fm_33_a_dead_process_holds_no_lock(void **state)
     free(dir);
 }
 
+/* A job that is ended waits for nobody's lock. */
+static void who_is_stopped_does_not_wait_for_the_lock(void **state)
+{
+    (void)state;
+    char *dir = library("stopped"), *lock = fs_join(dir, ".voxhost.lock");
+    const atomic_int stop = 1;
+    struct voice_entry entry;
+    struct str wav = {0}, profile = {0};
+    make_wav(1, 100, 0.5, &wav);
+    str_puts(&profile, "not looked into");
+    assert_int_equal(put_sine(dir, "anna", 100, NULL, false, &entry), 0);
+    int fd = open(lock, O_RDWR); /* as another process would */
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    const struct voice_import import = {
+        .id = "bob", .data = wav.data, .len = wav.len, .fetch = {.stop = &stop}};
+    assert_error(voice_library_put(dir, &import, NULL, &test_err), ERR_CANCELLED, "",
+                 "writes to the library");
+    assert_error(voice_library_remove_unless(dir, "anna", &stop, &test_err), ERR_CANCELLED, "",
+                 "writes to the library");
+    assert_error(library_keep_profile(dir, "anna", entry.reference.sha256, "tone-1-x.bin", &profile,
+                                      &stop, &test_err),
+                 ERR_CANCELLED, "", "writes to the library");
+    close(fd);
+    voice_entry_finish(&entry);
+    str_finish(&wav);
+    str_finish(&profile);
+    free(lock);
+    free(dir);
+}
+
 static void damaged_recordings_are_noticed(void **state)
 {
     (void)state;
@@ -491,8 +584,11 @@ int main(void)
         cmocka_unit_test(fm_30_every_page_is_reached),
         cmocka_unit_test(plain_recordings_are_voices_too),
         cmocka_unit_test(what_a_killed_writer_left_goes),
+        cmocka_unit_test(a_replacement_that_failed_leaves_nothing),
+        cmocka_unit_test(folders_inside_a_voice_go_with_it),
         cmocka_unit_test(links_and_pipes_are_not_followed),
         cmocka_unit_test(fm_33_a_dead_process_holds_no_lock),
+        cmocka_unit_test(who_is_stopped_does_not_wait_for_the_lock),
         cmocka_unit_test(damaged_recordings_are_noticed),
     };
     return cmocka_run_group_tests(tests, make_test_dir, remove_test_dir);
