@@ -434,7 +434,8 @@ static const struct argp_option options[] = {
      "add: the recording, OBJECT being s3://BUCKET/KEY in the manifest's storage; its content "
      "decides the format",
      0},
-    {"text", 't', "TEXT", 0, "add: what is said in the recording", 0},
+    {"text", 't', "TEXT", 0, "add: what is said in the recording; default: the .txt beside FILE",
+     0},
     {"text-file", KEY_TEXT_FILE, "FILE", 0, "add: a UTF-8 file with what is said", 0},
     {"language", 'l', "TAG", 0, "add: of the recording, such as \"en\" or \"pt-BR\"", 0},
     {"name", 'n', "NAME", 0, "add: for people; without an ID the id is made of it", 0},

@@ -196,7 +196,9 @@ void voice_list_finish(struct voice_list *list)
 
 /* --- Taking in -------------------------------------------------------------------------------- */
 
-static int read_source(const struct voice_import *import, struct str *bytes, struct err *err)
+/* *transcript, when it is NULL: of the file beside a file. */
+static int read_source(const struct voice_import *import, struct str *bytes, char **transcript,
+                       struct err *err)
 {
     const char *audio = import->audio;
     int result;
@@ -219,6 +221,8 @@ static int read_source(const struct voice_import *import, struct str *bytes, str
                        "expected a URL or base64: no file can be named here");
     char *path = fs_absolute(import->base_dir, audio);
     result = reference_read(path, bytes, err);
+    if (!*transcript)
+        *transcript = reference_transcript(path);
     free(path);
     return result;
 }
@@ -320,7 +324,7 @@ int voice_library_put(const char *dir, const struct voice_import *import, struct
     if (result == 0)
         result = check_is_new(dir, made->id, import->replace || import->same_is_fine, err);
     if (result == 0) {
-        result = read_source(import, &parcel.reference, err);
+        result = read_source(import, &parcel.reference, &made->transcript, err);
         if (result == 0)
             result = listen_to(&parcel, import->fetch.stop, err);
         if (result != 0)

@@ -120,9 +120,10 @@ struct voice_import {
     size_t len;
     const char *base_dir; /* of paths; NULL: audio may not name a file */
     struct voice_fetch fetch;
-    size_t inline_max; /* bytes of base64, decoded; 0: VOICE_REFERENCE_BYTES_MAX */
-    const char *transcript, *language, *consent; /* NULL: not known */
-    const cJSON *metadata;                       /* an object, or NULL */
+    size_t inline_max;              /* bytes of base64, decoded; 0: VOICE_REFERENCE_BYTES_MAX */
+    const char *transcript;         /* NULL: of the .txt beside `audio`, where that is a path */
+    const char *language, *consent; /* NULL: not known */
+    const cJSON *metadata;          /* an object, or NULL */
     bool replace; /* of a voice that is there everything is replaced, its profiles go */
     /* A voice that is there, of the same recording and with the same said of it, is no conflict: a
      * job may come twice. It stays as it is. */

@@ -116,6 +116,13 @@ class VoiceCase(Case):
 
 
 class Verbs(VoiceCase):
+    def test_transcript_is_in_the_file_beside_the_recording(self):
+        self.low.with_suffix(".txt").write_text("Beside it.\n")
+        self.add("added", self.low)
+        results = self.speak({"text": None, "seed": None, "op": "voice_create", "voice": "made", "audio": str(self.low)})
+        self.assertEqual(results["0"]["voice"]["transcript"], "Beside it.")
+        self.assertEqual(json.loads(self.voices("show", "added", "--json").stdout)["transcript"], "Beside it.")
+
     def test_voice_goes_in_is_shown_travels_and_goes(self):
         self.add("anna", self.low, "--text", "What she says.", "--language", "en-GB", "--name", "Anna B", "--consent",
                  "given 2026", "--meta", "kids=no", "--meta", "user=7")
