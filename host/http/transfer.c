@@ -72,6 +72,16 @@ char *transfer_host(const struct curl_api *curl, const char *text)
 
 /* --- What libcurl calls ---------------------------------------------------------------------- */
 
+static bool is_public(const char *ip)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    if (ip && inet_pton(AF_INET, ip, &v4.sin_addr) == 1)
+        return http_address_is_public((const struct sockaddr *)(const void *)&v4);
+    return ip && inet_pton(AF_INET6, ip, &v6.sin6_addr) == 1 &&
+           http_address_is_public((const struct sockaddr *)(const void *)&v6);
+}
+
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct transfer *transfer = arg;
@@ -81,6 +91,20 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
         return CURL_SOCKET_BAD;
     }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Before each request of a transfer, redirects among them: a kept connection may be one that
+ * another, trusted URL has opened. */
+static int on_connection(void *arg, char *ip, char *own_ip, int port, int own_port)
+{
+    struct transfer *transfer = arg;
+    (void)own_ip;
+    (void)port;
+    (void)own_port;
+    if (!transfer->rules.public_only || is_public(ip))
+        return CURL_PREREQFUNC_OK;
+    transfer->refused = true;
+    return CURL_PREREQFUNC_ABORT;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *arg)
@@ -321,7 +345,9 @@ static bool set_rules(struct transfer *transfer)
     bool ok = curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
               curl->easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") == CURLE_OK &&
               curl->easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
-              curl->easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer) == CURLE_OK;
+              curl->easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer) == CURLE_OK &&
+              curl->easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connection) == CURLE_OK &&
+              curl->easy_setopt(easy, CURLOPT_PREREQDATA, transfer) == CURLE_OK;
     if (transfer->rules.redirects)
         ok = ok && curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK &&
              curl->easy_setopt(easy, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL) == CURLE_OK &&
@@ -463,14 +489,9 @@ static bool error_text_is_safe(CURLcode code)
 
 static bool is_from_public(const struct transfer *transfer)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-    char *ip = NULL;
+    const char *ip = NULL;
     transfer->curl->easy_getinfo(transfer->easy, CURLINFO_PRIMARY_IP, &ip);
-    if (ip && inet_pton(AF_INET, ip, &v4.sin_addr) == 1)
-        return http_address_is_public((const struct sockaddr *)(const void *)&v4);
-    return ip && inet_pton(AF_INET6, ip, &v6.sin6_addr) == 1 &&
-           http_address_is_public((const struct sockaddr *)(const void *)&v6);
+    return is_public(ip);
 }
 
 void transfer_complete(struct transfer *transfer, CURLcode code)
@@ -491,7 +512,8 @@ void transfer_complete(struct transfer *transfer, CURLcode code)
                       transfer->response_max);
     else if (code == CURLE_OPERATION_TIMEDOUT)
         fail_timeout(transfer);
-    else if (code == CURLE_COULDNT_CONNECT && transfer->refused)
+    else if (transfer->refused &&
+             (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK))
         transfer_fail(transfer, ERR_INVALID, "its address is not a public one");
     else if (code == CURLE_UNSUPPORTED_PROTOCOL)
         transfer_fail(transfer, ERR_INTERNAL, "a redirect to another protocol");

@@ -340,6 +340,16 @@ static void authorization_stays_with_its_host(void **state)
     forget(&outcome);
 }
 
+static void a_stranger_gets_no_connection_that_was_kept(void **state)
+{
+    (void)state;
+    struct http_request request = get("/ok");
+    expect_body("/ok", "fine");
+    request.public_only = true;
+    expect_failure(&request, ERR_INVALID, "its address is not a public one");
+    assert_int_equal(atomic_load(&server->requests), 1);
+}
+
 /* --- Failures -------------------------------------------------------------------------------- */
 
 static void what_is_no_whole_answer_is_a_failure(void **state)
@@ -654,6 +664,7 @@ int main(void)
         CASE(has_begun_from_the_first_byte_on),
         CASE(redirects_are_followed),
         CASE(authorization_stays_with_its_host),
+        CASE(a_stranger_gets_no_connection_that_was_kept),
         CASE(what_is_no_whole_answer_is_a_failure),
         CASE(nobody_listening_is_a_failure_that_names_the_host),
         CASE(a_slow_answer_runs_into_the_timeout),
