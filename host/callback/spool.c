@@ -97,10 +97,8 @@ static bool make_own_again(struct spool *spool, const char *path)
     return is_there;
 }
 
-/* Writes it under another name in our folder first. `is_letter`: into the directory, else into our
- * folder. */
-static int record_place(struct spool *spool, const struct callback *callback, bool is_letter,
-                        struct err *err)
+/* In our folder, under another name first. */
+static int record_place(struct spool *spool, const struct callback *callback, struct err *err)
 {
     struct str text = {0};
     char *temp = own_path(spool, callback->id, ".part");
@@ -111,8 +109,7 @@ static int record_place(struct spool *spool, const struct callback *callback, bo
         temp = own_path(spool, callback->id, ".part");
         result = write_new(temp, &text, err);
     }
-    char *path =
-        is_letter ? letter_path(spool, callback->id) : own_path(spool, callback->id, ENDING);
+    char *path = own_path(spool, callback->id, ENDING);
     if (result == 0 && rename(temp, path) != 0)
         result = fail(err, path, "written");
     if (result != 0)
@@ -213,7 +210,7 @@ void spool_close(struct spool *spool)
 
 int spool_keep(struct spool *spool, struct callback *callback, struct err *err)
 {
-    int result = record_place(spool, callback, false, err);
+    int result = record_place(spool, callback, err);
     callback->kept = result == 0;
     return result;
 }
@@ -267,13 +264,14 @@ static size_t make_room(struct spool *spool)
 int spool_bury(struct spool *spool, const struct callback *callback, size_t *dropped,
                struct err *err)
 {
+    int result = record_place(spool, callback, err);
     char *path = own_path(spool, callback->id, ENDING);
     char *letter = letter_path(spool, callback->id);
-    int result = record_place(spool, callback, true, err);
-    if (result == 0)
-        unlink(path);
-    else if (callback->kept && (rename(path, letter) == 0 || access(letter, F_OK) == 0))
-        result = 0; /* as it was, without what went wrong */
+    bool is_here = result == 0 || callback->kept; /* perhaps without what went wrong */
+    if (is_here && (rename(path, letter) == 0 || access(letter, F_OK) == 0))
+        result = 0;
+    else if (result == 0)
+        result = fail(err, letter, "written");
     *dropped = result == 0 ? make_room(spool) : 0;
     free(letter);
     free(path);
