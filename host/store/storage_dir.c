@@ -97,6 +97,12 @@ static int say_missing(const struct storage_dir *dir, struct err *err)
     return err_set(err, ERR_INVALID, "key", "there is no such object in %s", store_dir(dir->store));
 }
 
+/* Of realpath or open; the last is a socket's. */
+static bool means_missing(int reason)
+{
+    return reason == ENOENT || reason == ENOTDIR || reason == ELOOP || reason == ENXIO;
+}
+
 /* Opens the file of a key for reading. */
 static int open_object(const struct storage_dir *dir, const char *key, int *fd, struct stat *info,
                        struct err *err)
@@ -108,13 +114,14 @@ static int open_object(const struct storage_dir *dir, const char *key, int *fd, 
         return err->code;
     path = fs_join(store_dir(dir->store), name);
     real = realpath(path, NULL);
-    if (real && fs_is_below(real, dir->real_dir))
+    bool is_outside = real && !fs_is_below(real, dir->real_dir);
+    if (real && !is_outside)
         *fd = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (!real && errno != ENOENT && errno != ENOTDIR)
-        result = err_set(err, ERR_STORAGE, NULL, "%s: cannot be read: %s", path, strerror(errno));
-    else if (real && !fs_is_below(real, dir->real_dir))
+    if (is_outside)
         result = err_set(err, ERR_INVALID, "key", "leads out of %s through a symbolic link",
                          store_dir(dir->store));
+    else if (*fd < 0 && !means_missing(errno))
+        result = err_set(err, ERR_STORAGE, NULL, "%s: cannot be read: %s", path, strerror(errno));
     else if (*fd < 0 || fstat(*fd, info) != 0 || !S_ISREG(info->st_mode))
         result = say_missing(dir, err);
     if (result != 0 && *fd >= 0)

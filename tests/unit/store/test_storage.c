@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -212,6 +213,33 @@ static void processes_that_come_at_once_share_one_secret(void **state)
     free(salt);
 }
 
+static void an_object_that_cannot_be_opened_is_not_missing(void **state)
+{
+    char dir[] = "/tmp/test_storage_XXXXXX";
+    struct storage_object object;
+    struct rlimit limit;
+    struct err err = {0};
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    char *path = fs_join(dir, "a");
+    struct storage *storage = directory_at(dir);
+    assert_int_equal(fs_write_file(path, "x", 1, &err), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit none = {0, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int deleted = storage_delete(storage, "a", NULL, &err);
+    int asked = storage_head(storage, "a", NULL, &object, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(deleted, ERR_STORAGE);
+    assert_int_equal(asked, ERR_STORAGE);
+    assert_non_null(strstr(err.message, "/a: cannot be read: "));
+    assert_int_equal(storage_delete(storage, "a", NULL, &err), 0);
+    assert_int_not_equal(access(path, F_OK), 0);
+    storage_close(storage);
+    assert_int_equal(rmdir(dir), 0);
+    free(path);
+}
+
 /* FM-53: no value of a job leads out of what the template begins with. */
 static void fm_53_no_value_escapes_its_prefix(void **state)
 {
@@ -271,7 +299,13 @@ static void a_key_that_grows_too_long_is_refused(void **state)
     assert_int_equal(storage_key(NULL, template.data, values, JAN_31_2026, &key, &err),
                      ERR_INVALID);
     assert_string_equal(err.field, "storage.key_template");
+    assert_string_equal(err.message, "gives a name of 1110 bytes for this job, at most 1024 are "
+                                     "possible, 255 of them between two '/'");
     assert_int_equal(key.len, 0);
+    assert_int_equal(storage_key(NULL, "a/{voice}{voice}{voice}", values, JAN_31_2026, &key, &err),
+                     ERR_INVALID);
+    assert_string_equal(err.message, "gives a name of 302 bytes for this job, at most 1024 are "
+                                     "possible, 255 of them between two '/'");
     str_finish(&key);
     str_finish(&template);
 }
@@ -408,6 +442,7 @@ int main(void)
         cmocka_unit_test(random_follows_from_the_job_and_the_secret_key),
         cmocka_unit_test(a_directory_keeps_its_secret_in_a_hidden_file),
         cmocka_unit_test(processes_that_come_at_once_share_one_secret),
+        cmocka_unit_test(an_object_that_cannot_be_opened_is_not_missing),
         cmocka_unit_test(fm_53_no_value_escapes_its_prefix),
         cmocka_unit_test(two_names_never_become_one),
         cmocka_unit_test(a_key_that_grows_too_long_is_refused),
