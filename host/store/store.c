@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +19,13 @@
 #define CLAIM_SIZE 64 /* "index/count\n" and its end, with room */
 
 struct store {
-    char *dir;          /* absolute */
-    char *real_dir;     /* the same without symbolic links */
-    struct own_dir run; /* ours alone; what we claim stands in its lock file */
-    atomic_uint_least64_t next_temp;
+    char *dir;      /* absolute */
+    char *real_dir; /* the same without symbolic links */
+    pthread_mutex_t lock;
+    /* guarded by lock */
+    struct own_dir run;     /* ours alone; what we claim stands in its lock file */
+    char claim[CLAIM_SIZE]; /* "": none */
+    uint64_t next_temp;
 };
 
 static bool is_run_dir(const char *name)
@@ -82,11 +84,11 @@ static bool read_claim(const char *run_dir, struct claim *claim)
     return true;
 }
 
-static int write_claim(struct store *store, const char *text, struct err *err)
+static int write_claim(struct store *store, struct err *err)
 {
-    size_t len = strlen(text);
+    size_t len = strlen(store->claim);
     if (ftruncate(store->run.lock_fd, 0) == 0 &&
-        pwrite(store->run.lock_fd, text, len, 0) == (ssize_t)len &&
+        pwrite(store->run.lock_fd, store->claim, len, 0) == (ssize_t)len &&
         fsync(store->run.lock_fd) == 0) /* other machines shall see it too */
         return 0;
     return err_set(err, ERR_STORAGE, NULL, "%s: cannot be written: %s", store->dir,
@@ -157,6 +159,7 @@ int store_open(const char *dir, struct store **out, struct err *err)
     char *cwd = fs_current_dir();
     struct store *store = mem_alloc(sizeof(*store));
     store->dir = fs_absolute(cwd, dir);
+    sync_mutex_init(&store->lock);
     free(cwd);
     int result = fs_make_dirs(store->dir, 0777, err);
     if (result == 0 && !(store->real_dir = realpath(store->dir, NULL)))
@@ -168,37 +171,54 @@ int store_open(const char *dir, struct store **out, struct err *err)
         result = own_dir_make(store->dir, RUN_DIR_PREFIX, &store->run, err);
         unlock_dir(dir_fd);
     }
-    if (result != 0) {
-        free(store->real_dir);
-        free(store->dir);
-        free(store);
-        return result;
-    }
-    *out = store;
-    return 0;
+    if (result == 0)
+        *out = store;
+    else
+        store_close(store);
+    return result;
 }
 
 /* Ours is written before others are looked at, so that of two at once, unseen by lock_dir, at least
  * one is refused. */
 int store_claim(struct store *store, uint64_t index, uint64_t count, struct err *err)
 {
-    char text[CLAIM_SIZE];
     struct err ignored = {0};
-    snprintf(text, sizeof(text), "%" PRIu64 "/%" PRIu64 "\n", index, count);
     int dir_fd = lock_dir(store->dir);
-    int result = write_claim(store, text, err);
+    pthread_mutex_lock(&store->lock);
+    snprintf(store->claim, sizeof(store->claim), "%" PRIu64 "/%" PRIu64 "\n", index, count);
+    int result = write_claim(store, err);
     if (result == 0)
         result = check_claim(store, (struct claim){index, count}, err);
-    if (result != 0)
-        write_claim(store, "", &ignored);
+    if (result != 0) {
+        store->claim[0] = '\0';
+        write_claim(store, &ignored);
+    }
+    pthread_mutex_unlock(&store->lock);
     unlock_dir(dir_fd);
     return result;
 }
 
+/* Somebody swept our folder away, as cleaners of temporary files do. */
+static void make_run_again(struct store *store)
+{
+    struct err ignored = {0}; /* who writes there says it */
+    struct own_dir fresh;
+    if (fs_make_dirs(store->dir, 0777, &ignored) != 0 ||
+        own_dir_make(store->dir, RUN_DIR_PREFIX, &fresh, &ignored) != 0)
+        return;
+    own_dir_leave(&store->run);
+    store->run = fresh;
+    write_claim(store, &ignored);
+}
+
 char *store_temp(struct store *store)
 {
-    return str_format("%s/%llu", store->run.path,
-                      (unsigned long long)atomic_fetch_add(&store->next_temp, 1));
+    pthread_mutex_lock(&store->lock);
+    if (access(store->run.path, F_OK) != 0 && errno == ENOENT)
+        make_run_again(store);
+    char *path = str_format("%s/%llu", store->run.path, (unsigned long long)store->next_temp++);
+    pthread_mutex_unlock(&store->lock);
+    return path;
 }
 
 int store_commit(struct store *store, const char *temp, const char *name, char **final,
@@ -239,6 +259,7 @@ void store_close(struct store *store)
     if (!store)
         return;
     own_dir_remove(&store->run, &ignored);
+    pthread_mutex_destroy(&store->lock);
     free(store->real_dir);
     free(store->dir);
     free(store);

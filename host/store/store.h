@@ -31,7 +31,8 @@ int store_open(const char *dir, struct store **store, struct err *err);
  * is in nobody's way. */
 int store_claim(struct store *store, uint64_t index, uint64_t count, struct err *err);
 
-/* A new temporary path; the file is not made. The caller's. */
+/* A new temporary path; the file is not made, but its folder is when somebody swept that away. The
+ * caller's. */
 char *store_temp(struct store *store);
 
 /* Renames `temp` to `name`, a path inside the directory (fs_path_is_inside) that no symbolic link

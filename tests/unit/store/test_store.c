@@ -224,6 +224,23 @@ static void killed_run_is_cleaned_up_and_a_living_one_is_not(void **state)
     close(ready[1]);
 }
 
+static void a_folder_that_somebody_swept_is_made_again(void **state)
+{
+    struct store *store, *other;
+    struct err err = {0};
+    (void)state;
+    assert_int_equal(store_open(dir, &store, &err), 0);
+    assert_int_equal(store_claim(store, 0, 1, &err), 0);
+    assert_int_equal(tree_remove(dir, &err), 0);
+    put(store, "a.wav", "one", 0);
+    assert_int_equal(store_open(dir, &other, &err), 0);
+    assert_int_equal(store_claim(other, 0, 1, &err), ERR_INVALID);
+    put(store, "a.wav", "two", 0); /* it was not taken for a dead one's */
+    store_close(other);
+    store_close(store);
+    assert_int_equal(count_entries(), 1);
+}
+
 static void unusable_directory_is_named(void **state)
 {
     struct store *store;
@@ -245,6 +262,7 @@ int main(void)
         cmocka_unit_test_setup(a_directory_that_is_itself_a_link_takes_folders, make_dir),
         cmocka_unit_test_setup(overlapping_claims_of_living_runs_are_refused, make_dir),
         cmocka_unit_test_setup(killed_run_is_cleaned_up_and_a_living_one_is_not, make_dir),
+        cmocka_unit_test_setup(a_folder_that_somebody_swept_is_made_again, make_dir),
         cmocka_unit_test_setup(unusable_directory_is_named, make_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
