@@ -97,6 +97,26 @@ class Resume(ResumeCase):
         for id in "abc":
             self.assertNotEqual(self.after[id]["job_hash"], old[id]["job_hash"])
 
+    def test_a_signal_leaves_one_result_of_a_job_that_was_replaced(self):
+        jobs = [dict(job) for job in self.JOBS]
+        jobs[0]["text"] += "!"
+        jobs[1]["options"] = {"sleep_ms": 60000}
+        manifest = self.manifest(host={"drain_s": 0.1}, name="other.yaml")
+        running = self.start(manifest, self.jobs(*jobs), "--resume")
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and not (
+                (self.out / "results.jsonl").read_bytes().count(b"\n") == 5 and list(self.out.glob(".voxhost-*/[1-9]*"))):
+            time.sleep(0.005)  # until b runs
+        running.terminate()
+        stderr = running.communicate(timeout=30)[1]
+        self.assertEqual(running.returncode, 143, stderr)
+        self.assertNotIn(b"stopped while reading", stderr)
+        self.assertEqual({id: result["status"] for id, result in self.by_id().items()},
+                         {"a": "ok", "b": "error", "c": "ok", "d": "ok"})
+        jobs[1] = self.JOBS[1]
+        self.assertEqual(self.resume(*jobs), (1, 0, 3))
+        self.assert_whole("abcd")
+
     def test_changed_defaults_of_the_manifest_count(self):
         manifest = self.manifest({"model_type": "tone", "defaults": {"ms_per_char": 10}}, name="other.yaml")
         self.assertEqual(self.resume(manifest=manifest), (4, 0, 0))

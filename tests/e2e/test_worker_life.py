@@ -285,6 +285,14 @@ class Refresh(LifeCase):
         other = plane.job(second)
         self.assertIn(other.state, ("IN_QUEUE", "COMPLETED"))
 
+    def test_case_43_also_in_the_body_that_stands_for_one_that_was_refused(self):
+        plane = self.start_plane()
+        plane.script("done", [Answer(400)])
+        worker = self.start_worker(plane, worker={"refresh": True})
+        job = plane.wait(plane.submit(tone()), TIMEOUT_S)
+        self.assertEqual((job.state, job.final["stopPod"]), ("FAILED", True))
+        worker.wait(0)
+
     def test_case_43_failed_job_and_others_that_run(self):
         plane = self.start_plane()
         worker = self.start_worker(plane, concurrency=2, worker={"refresh": True})

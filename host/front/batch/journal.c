@@ -89,6 +89,7 @@ struct entry {
     const char *id;
     bool ok;      /* it counts: its job is not done again */
     bool crashed; /* it counts because its job brought the process down */
+    bool told;    /* and whoever asked for a callback has it */
     char default_id[32];
     uint64_t hash, given; /* given 0: the line has none */
 };
@@ -108,9 +109,9 @@ static void parse_entry(struct entry *entry)
     entry->id = json_text(entry->json, "id");
     const char *status = json_text(entry->json, "status"),
                *hash = json_text(entry->json, "job_hash");
-    const cJSON *crashed = entry->json ? json_get(entry->json, "crashed") : NULL;
     int64_t record;
-    entry->crashed = crashed && cJSON_IsTrue(crashed);
+    entry->crashed = entry->json && cJSON_IsTrue(json_get(entry->json, "crashed"));
+    entry->told = entry->crashed && cJSON_IsTrue(json_get(entry->json, "told"));
     entry->ok = entry->id && status && hash && (strcmp(status, "ok") == 0 || entry->crashed);
     entry->hash = entry->ok ? hash_prefix(hash) : 0;
     const char *given = json_text(entry->json, "given_hash");
@@ -186,7 +187,7 @@ static int for_lines(struct journal *journal,
         parse_entry(&entry);
         result = each(journal, &entry, arg, err);
         cJSON_Delete(entry.json);
-        if (result == 0 && *journal->options.stop)
+        if (result == 0 && journal->options.stop && *journal->options.stop)
             result = err_set(err, ERR_CANCELLED, NULL, "stopped while reading %s", journal->path);
     }
     if (result == 0 && !feof(file)) /* an error, or no memory for the line */
@@ -216,6 +217,7 @@ static int note_last(struct journal *journal, struct entry *entry, void *arg, st
 
 #define MARKED 1
 #define GONE 2 /* no mark any more */
+#define TOLD 3
 
 /* Marks beside the hashes in the index, for few ids. */
 static bool mark(struct journal *journal, const char *kind, const char *id, uint64_t value)
@@ -281,7 +283,7 @@ static int copy_kept(struct journal *journal, struct entry *entry, void *arg, st
     bool ours = kept && shard_has(&journal->options.shard, entry->id);
     journal->kept += ours;
     if (ours && entry->crashed)
-        mark(journal, CRASHED, entry->id, MARKED);
+        mark(journal, CRASHED, entry->id, entry->told ? TOLD : MARKED);
     if (ours && entry->given)
         mark(journal, GIVEN, entry->id, entry->given);
     return id_index_put(journal->index, entry->id, ours ? entry->hash : NOT_DONE, true, &previous,
@@ -353,10 +355,14 @@ void journal_supersede(struct journal *journal, const char *id)
 enum journal_state journal_look(struct journal *journal, const struct job *job)
 {
     uint64_t hash = kept_hash(journal, job->id);
-    if (hash && hash == hash_prefix(job->hash))
-        return mark_of(journal, CRASHED, job->id) ? JOURNAL_CRASHED : JOURNAL_DONE;
-    journal_supersede(journal, job->id);
-    return JOURNAL_NEW;
+    if (!hash || hash != hash_prefix(job->hash)) {
+        journal_supersede(journal, job->id);
+        return JOURNAL_NEW;
+    }
+    uint64_t crashed = mark_of(journal, CRASHED, job->id);
+    if (crashed)
+        return crashed == TOLD ? JOURNAL_CRASHED_TOLD : JOURNAL_CRASHED;
+    return JOURNAL_DONE;
 }
 
 bool journal_has_given(struct journal *journal, const char *id, const char *given_hash)
@@ -418,12 +424,10 @@ static int append_line(struct journal *journal, const struct str *line, struct e
     return ftruncate(journal->fd, journal->size) == 0 ? err->code : io_error(journal, err);
 }
 
-int journal_append(struct journal *journal, const struct result *result, struct err *err)
+/* Takes the line. */
+static int append(struct journal *journal, struct str *line, struct err *err)
 {
-    struct str line = {0};
     int code = 0;
-    result_write(result, &line);
-    str_putc(&line, '\n');
     pthread_mutex_lock(&journal->lock);
     if (journal->failed)
         code = err_set(err, ERR_STORAGE, NULL, "%s: an earlier result could not be written",
@@ -431,18 +435,38 @@ int journal_append(struct journal *journal, const struct result *result, struct 
     if (code == 0)
         code = lock_file(journal, err);
     if (code == 0) {
-        code = append_line(journal, &line, err);
+        code = append_line(journal, line, err);
         unlock_file(journal);
     }
     journal->failed = code != 0;
     pthread_mutex_unlock(&journal->lock);
-    str_finish(&line);
+    str_finish(line);
     return code;
+}
+
+int journal_append(struct journal *journal, const struct result *result, struct err *err)
+{
+    struct str line = {0};
+    result_write(result, &line);
+    str_putc(&line, '\n');
+    return append(journal, &line, err);
+}
+
+int journal_tell_crashed(struct journal *journal, const struct result *result, const char *hash,
+                         struct err *err)
+{
+    struct str line = {0};
+    str_putc(&line, '{');
+    result_write_members(result, &line);
+    str_printf(&line, ",\"crashed\":true,\"told\":true,\"job_hash\":\"%s\"}\n", hash);
+    journal_supersede(journal, result->id);
+    return append(journal, &line, err);
 }
 
 int journal_close(struct journal *journal, struct err *err)
 {
     int result = 0;
+    journal->options.stop = NULL; /* what was replaced goes on a signal too */
     if (journal->superseded && !journal->failed) {
         result = lock_file(journal, err);
         if (result == 0) {

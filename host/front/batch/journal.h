@@ -28,8 +28,9 @@ struct journal_options {
 int journal_open(const struct journal_options *options, struct journal **journal, struct err *err);
 enum journal_state {
     JOURNAL_NEW, /* to be done; a kept result of another job under its id is replaced when the journal closes */
-    JOURNAL_DONE,    /* a kept result came from this very job */
-    JOURNAL_CRASHED, /* this very job brought the process down before, and has its line */
+    JOURNAL_DONE,         /* a kept result came from this very job */
+    JOURNAL_CRASHED,      /* this very job brought the process down before, and has its line */
+    JOURNAL_CRASHED_TOLD, /* and journal_tell_crashed was called for it */
 };
 /* What an earlier run says of a job. [main] */
 enum journal_state journal_look(struct journal *journal, const struct job *job);
@@ -46,6 +47,10 @@ const char *journal_path(const struct journal *journal); /* absolute; borrowed *
 uint64_t journal_kept(const struct journal *journal);
 /* Appends the result's line; after a failure the journal takes no more. [any] */
 int journal_append(struct journal *journal, const struct result *result, struct err *err);
+/* Notes that the callback of a job that crashed is on its way: its line is replaced. `hash`: the job's.
+ * [main] */
+int journal_tell_crashed(struct journal *journal, const struct result *result, const char *hash,
+                         struct err *err);
 /* Removes results that were replaced, closes, frees. [main] */
 int journal_close(struct journal *journal, struct err *err);
 

@@ -137,7 +137,7 @@ static void answer_shortly(struct held *held, const struct http_response *respon
               LOG_NUMBER("bytes", held->answer->body.len),
               LOG_NUMBER("body_bytes_max", queue->manifest->worker.body_bytes_max));
     settle(held);
-    reply_failure(queue->reply, &err, &held->body);
+    reply_failure(queue->reply, &err, held->answer->refresh, &held->body);
     held->refused = true;
 }
 

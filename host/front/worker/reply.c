@@ -143,6 +143,15 @@ static void put_legacy_error(const struct legacy *legacy, const struct err *err,
     str_finish(&text);
 }
 
+static void end_body(bool refresh, struct str *body)
+{
+    if (refresh) {
+        json_write_key(body, "stopPod");
+        str_puts(body, "true");
+    }
+    str_putc(body, '}');
+}
+
 /* What follows the output, and the end of the body. */
 static void put_end(const struct reply_context *context, const struct legacy *legacy,
                     const struct result *result, bool refresh, size_t text_max, struct str *body)
@@ -151,21 +160,18 @@ static void put_end(const struct reply_context *context, const struct legacy *le
         put_legacy_error(legacy, &result->err, text_max, body);
     else if (result->err.code != ERR_NONE)
         put_report(context, &result->err, result, text_max, body);
-    if (refresh) {
-        json_write_key(body, "stopPod");
-        str_puts(body, "true");
-    }
-    str_putc(body, '}');
+    end_body(refresh, body);
 }
 
-void reply_failure(const struct reply_context *context, const struct err *err, struct str *body)
+void reply_failure(const struct reply_context *context, const struct err *err, bool refresh,
+                   struct str *body)
 {
     size_t begin = body->len;
     for (size_t text_max = REPORT_TEXT_MAX;; text_max = REPORT_TEXT_MIN) {
         cut_to(body, begin);
         str_putc(body, '{');
         put_report(context, err, NULL, text_max, body);
-        str_putc(body, '}');
+        end_body(refresh, body);
         if (body->len - begin <= (size_t)context->manifest->body_bytes_max ||
             text_max == REPORT_TEXT_MIN)
             return;

@@ -48,7 +48,8 @@ void reply_final_stream(const struct reply_context *context, const struct result
  * JSON object in a string: error_type, error_message, error_traceback (where it happened: field,
  * job, model), hostname, worker_id, runpod_version, error_code, error_field; each text is cut to
  * 16 KiB. */
-void reply_failure(const struct reply_context *context, const struct err *err, struct str *body);
+void reply_failure(const struct reply_context *context, const struct err *err, bool refresh,
+                   struct str *body);
 
 /* {"status":"IN_PROGRESS","output":{"progress":0.25}}, in steps of 0.001 within 0 to 1. */
 void reply_progress(double progress, struct str *body);

@@ -104,6 +104,7 @@ static void take_done(struct http_response *response, void *arg)
 {
     struct queue *queue = arg;
     int status = response->status;
+    bool has_jobs = status >= 200 && status < 300 && status != 204;
     queue->take.call = NULL;
     queue->now = clock_now();
     queue->take.next_at = queue->now;
@@ -114,7 +115,7 @@ static void take_done(struct http_response *response, void *arg)
         pause_for(queue, (int64_t)(pause_s * CLOCK_S) + backoff_ns(1, 0.5, 0.5));
         return;
     }
-    if (status != 200 && status != 204 && status != 400) {
+    if (!has_jobs && status != 204 && status != 400) {
         take_failed(queue, response);
         return;
     }
@@ -122,7 +123,7 @@ static void take_done(struct http_response *response, void *arg)
         LOG_EVENT(queue->log, LOG_INFO, "take", "jobs can be asked for again",
                   LOG_NUMBER("failures", queue->take.failures));
     queue->take.failures = 0;
-    if (status == 200)
+    if (has_jobs)
         take_jobs(queue, response);
     else
         take_empty(queue); /* 400 is what a worker gets that was asleep */

@@ -332,7 +332,7 @@ static void no_failure_is_over_the_least_limit(void **state)
     worker.runpod_version = control;
     reply_final(&context, NULL, result, true, &bodies[0]);
     reply_final_stream(&context, result, NULL, true, &bodies[1]);
-    reply_failure(&context, &err, &bodies[2]);
+    reply_failure(&context, &err, false, &bodies[2]);
     for (int i = 0; i < 3; i++) {
         assert_true(bodies[i].len <= 4096);
         cJSON *json = parse(&bodies[i]), *report = parse_error(json);
@@ -403,7 +403,7 @@ static void no_text_makes_a_body_invalid(void **state)
                 reply_final_stream(&context, bad, NULL, false, &body);
                 break;
             default:
-                reply_failure(&context, &bad->err, &body);
+                reply_failure(&context, &bad->err, false, &body);
             }
             cJSON *json = parse(&body);
             if (which == 0 || which == 3 || which == 4)
@@ -428,7 +428,7 @@ static void long_texts_of_a_report_keep_head_and_tail(void **state)
         str_puts(&id, "\xe2\x82\xac");
     str_puts(&id, "TAIL");
     context.hostname = id.data;
-    reply_failure(&context, &result->err, &text);
+    reply_failure(&context, &result->err, false, &text);
     cJSON *body = parse(&text), *report = parse_error(body);
     const char *host = text_of(report, "hostname");
     assert_true(strlen(host) <= 16384 && strlen(host) > 16000);
@@ -451,7 +451,7 @@ static void report_without_a_job_is_whole(void **state)
     struct err err = {0};
     (void)state;
     err_set(&err, ERR_INVALID, "input", "missing");
-    reply_failure(&context, &err, &body);
+    reply_failure(&context, &err, false, &body);
     cJSON *json = parse(&body), *report = parse_error(json);
     assert_int_equal(cJSON_GetArraySize(json), 1);
     assert_whole_report(report);
