@@ -516,7 +516,8 @@ void transfer_complete(struct transfer *transfer, CURLcode code)
              (code == CURLE_COULDNT_CONNECT || code == CURLE_ABORTED_BY_CALLBACK))
         transfer_fail(transfer, ERR_INVALID, "its address is not a public one");
     else if (code == CURLE_UNSUPPORTED_PROTOCOL)
-        transfer_fail(transfer, ERR_INTERNAL, "a redirect to another protocol");
+        transfer_fail(transfer, ERR_INTERNAL,
+                      status > 0 ? "a redirect to another protocol" : "the answer is no HTTP");
     else if (error_text_is_safe(code) && transfer->error[0])
         transfer_fail(transfer, ERR_INTERNAL, "%s", transfer->error);
     else

@@ -318,6 +318,8 @@ static void redirects_are_followed(void **state)
     expect_failure(&request, ERR_INTERNAL, "redirect");
     request.url = test_url(server, "127.0.0.1", "/301/file:///etc/passwd");
     expect_failure(&request, ERR_INTERNAL, "a redirect to another protocol");
+    request = get("/garbage");
+    expect_failure(&request, ERR_INTERNAL, "the answer is no HTTP");
 }
 
 static void authorization_stays_with_its_host(void **state)
