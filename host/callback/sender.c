@@ -10,6 +10,7 @@
 
 #define USER_AGENT "voxhost/" VOXHOST_VERSION
 #define STOP_LOOK_MS 100
+#define ENDED "the process ended before it was taken"
 #define SPOOL_AGAIN_AFTER_S 60 /* a directory that could not be made */
 
 /* --- The log ---------------------------------------------------------------------------------- */
@@ -300,7 +301,8 @@ void callback_release(struct callback_sender *sender, struct callback *callback)
     pthread_mutex_lock(&sender->lock);
     bool room = sender->count < CALLBACK_QUEUE_MAX &&
                 sender->bytes + callback->body.len <= CALLBACK_QUEUE_BYTES_MAX;
-    bool queued = room && has_thread(sender);
+    bool ended = atomic_load(&sender->stop) != 0;
+    bool queued = room && !ended && has_thread(sender);
     if (queued) {
         callback->due = clock_now();
         callback->next = sender->list;
@@ -312,7 +314,10 @@ void callback_release(struct callback_sender *sender, struct callback *callback)
     pthread_mutex_unlock(&sender->lock);
     if (!queued)
         bury(sender, callback,
-             room ? "no thread could be started" : "too many callbacks wait already", false);
+             ended  ? ENDED
+             : room ? "no thread could be started"
+                    : "too many callbacks wait already",
+             false);
 }
 
 void callback_post(struct callback_sender *sender, const struct callback_post *post)
@@ -363,10 +368,9 @@ static void flush(struct callback_sender *sender, int64_t deadline,
     pthread_mutex_unlock(&sender->lock);
 }
 
-size_t callback_sender_destroy(struct callback_sender *sender, int64_t deadline,
-                               const volatile sig_atomic_t *stop)
+size_t callback_sender_end(struct callback_sender *sender, int64_t deadline,
+                           const volatile sig_atomic_t *stop)
 {
-    static const char why[] = "the process ended before it was taken";
     size_t left = 0;
     if (!sender)
         return 0;
@@ -378,15 +382,25 @@ size_t callback_sender_destroy(struct callback_sender *sender, int64_t deadline,
     flush(sender, deadline - store_ns, stop);
     for (size_t i = 0; i < sender->thread_count; i++)
         pthread_join(sender->threads[i], NULL);
+    sender->thread_count = 0;
     for (struct callback *callback = sender->list; callback; callback = callback->next)
         left++;
     if (store_ns > 0)
-        sender_store_rest(sender, clock_now() + store_ns, why);
+        sender_store_rest(sender, clock_now() + store_ns, ENDED);
     while (sender->list) {
         struct callback *callback = sender->list;
         sender->list = callback->next;
-        bury(sender, callback, why, false);
+        bury(sender, callback, ENDED, false);
     }
+    return left;
+}
+
+size_t callback_sender_destroy(struct callback_sender *sender, int64_t deadline,
+                               const volatile sig_atomic_t *stop)
+{
+    size_t left = callback_sender_end(sender, deadline, stop);
+    if (!sender)
+        return 0;
     spool_close(sender->spool);
     pthread_cond_destroy(&sender->changed);
     pthread_mutex_destroy(&sender->lock);

@@ -166,14 +166,15 @@ struct callback_sender *app_callbacks(struct app *app)
     return callback_sender_create(&options);
 }
 
-void app_callbacks_end(const struct app *app, struct callback_sender *sender)
+void app_callbacks_end(const struct app *app, struct callback_sender *sender, bool all_back)
 {
     bool stopping = app_signal != 0;
     double left_s = sender ? app->manifest->host.drain_s : 0;
     if (stopping && left_s > FLUSH_AFTER_SIGNAL_S)
         left_s = FLUSH_AFTER_SIGNAL_S;
-    callback_sender_destroy(sender, clock_now() + (int64_t)(left_s * (double)CLOCK_S),
-                            stopping ? NULL : &app_signal);
+    int64_t deadline = clock_now() + (int64_t)(left_s * (double)CLOCK_S);
+    (all_back ? callback_sender_destroy : callback_sender_end)(sender, deadline,
+                                                               stopping ? NULL : &app_signal);
 }
 
 int app_close(struct app *app, int exit_code)

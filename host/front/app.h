@@ -65,8 +65,9 @@ int app_callback_options(struct app *app, struct callback_options *options, stru
 /* What sends callbacks of this run's jobs. */
 struct callback_sender *app_callbacks(struct app *app);
 /* Has them sent for at most host.drain_s, after a signal for a few seconds; the rest become dead
- * letters. Takes NULL. */
-void app_callbacks_end(const struct app *app, struct callback_sender *sender);
+ * letters. Takes NULL. `all_back`: nobody uses it any more, and it is freed; false: a job that hangs
+ * may still end, and the process has to end by _exit. */
+void app_callbacks_end(const struct app *app, struct callback_sender *sender, bool all_back);
 /* Frees. When a plugin never came back, ends the process at once with `exit_code`, else returns
  * it. */
 int app_close(struct app *app, int exit_code);

@@ -170,6 +170,7 @@ void http_server_stop(struct http_server *server, double grace_s);
 /* What was asked; borrowed until the answer. NULL: absent. A HEAD shows as "GET": its answer loses
  * its body on the way. Names of headers and of the query are compared without regard to case. */
 const char *http_exchange_method(const struct http_exchange *exchange);
+bool http_exchange_is_head(const struct http_exchange *exchange);
 /* Percent-decoded, without query. */
 const char *http_exchange_path(const struct http_exchange *exchange);
 const char *http_exchange_query(const struct http_exchange *exchange, const char *name);

@@ -121,7 +121,8 @@ static enum MHD_Result begin(struct http_exchange *x, const char *method, const 
     const char *encoding = header(x, MHD_HTTP_HEADER_TRANSFER_ENCODING);
     const char *length = header(x, MHD_HTTP_HEADER_CONTENT_LENGTH);
     x->begun = true;
-    x->method = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0 ? MHD_HTTP_METHOD_GET : method;
+    x->is_head = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    x->method = x->is_head ? MHD_HTTP_METHOD_GET : method;
     x->path = path;
     if (is_stopping(x->server))
         return refuse(x, MHD_HTTP_SERVICE_UNAVAILABLE, "the server is stopping");
@@ -286,6 +287,11 @@ static void on_connection(void *arg, struct MHD_Connection *mhd, void **cx,
 const char *http_exchange_method(const struct http_exchange *exchange)
 {
     return exchange->method;
+}
+
+bool http_exchange_is_head(const struct http_exchange *exchange)
+{
+    return exchange->is_head;
 }
 
 const char *http_exchange_path(const struct http_exchange *exchange)

@@ -47,6 +47,7 @@ struct http_exchange {
     struct MHD_Connection *mhd;
     const char *method, *path; /* the library's, valid until the answer */
     struct str body;
+    bool is_head; /* `method` says GET */
     bool uri_valid;
     bool begun;   /* its headers are here */
     bool refused; /* answered past the library; the rest of its body is thrown away */

@@ -80,6 +80,7 @@ struct job {
     struct job_ask ask;
     struct model *
         model; /* borrowed; its plugin is open, it need not be loaded. NULL: the operation needs none */
+    bool model_is_optional; /* of voice_create: nobody has asked for it */
     char *text; /* valid UTF-8, not blank; NULL: nothing is spoken, the model makes a profile */
     size_t text_len;
     char *language; /* NULL: the plugin's default */
@@ -130,6 +131,9 @@ struct job_context {
 int job_parse(const cJSON *json, const struct job_context *context, struct job **job,
               struct err *err);
 void job_destroy(struct job *job); /* takes NULL */
+/* Before it runs: the model of a job that can do without it cannot be had. Takes over `why`, as a
+ * warning. */
+void job_do_without_model(struct job *job, struct err *why);
 
 /* The id that job_parse would use, when it is usable at all, for results of jobs that are refused.
  * The caller's; a copy of `default_id` else. */
@@ -178,6 +182,8 @@ struct result {
     size_t word_count;
     char *words_url; /* when they are in the storage, since they are too many; NULL */
     struct text_list warnings;
+    char *made_voice; /* the id of a voice that was not in the library before; NULL: none */
+    struct text_list made_objects; /* keys of that voice which were not in the storage before */
     struct {
         double queue, load, voice, synth, encode, store, total;
     } ms;
@@ -190,6 +196,8 @@ struct result {
 /* A result for a job that was refused; `id` NULL: a record in which no job could be seen, known by
  * its number. */
 struct result *result_refused(const char *id, uint64_t record, const struct err *err);
+/* What can be told of the job all the same: who asked, its metadata, its model. */
+void result_add_given(struct result *result, const cJSON *json, const struct manifest *manifest);
 /* Of the result of an earlier run that went well: its id, and where its files are. Never NULL. */
 struct result *result_read(const cJSON *json);
 /* Appends the result as one JSON object without a line end. `data` is left out. */
@@ -237,6 +245,9 @@ struct runner *runner_create(const struct runner_options *options);
  * caller bounds what waits. */
 int runner_submit(struct runner *runner, struct job *job, uint64_t line,
                   const volatile sig_atomic_t *stop);
+/* By whoever takes a result, once it has become a failure: a new voice goes again, when it was not
+ * there before, and what the result tells of it. Nothing for other results. */
+void runner_undo_voice(struct runner *runner, struct result *result);
 /* What became of a job, for `status` and `download` of later ones: by whoever takes the result,
  * once it is where it stays. */
 void runner_remember(struct runner *runner, const struct result *result);

@@ -74,8 +74,9 @@ const struct field_spec job_fields[FIELD_COUNT] = {
                        "for storage.key_template; a number is its text"},
     [FIELD_STORY_ID] = {"story_id", TYPE_TEXT, 0, 0, NULL, 0, "that of metadata",
                         "for storage.key_template; a number is its text"},
-    [FIELD_METADATA] = {"metadata", TYPE_OPTIONS, 0, 0, NULL, 0, "none",
-                        "comes back in the result; kept with stored objects and new voices"},
+    [FIELD_METADATA] =
+        {"metadata", TYPE_OPTIONS, 0, 0, NULL, 0, "none",
+         "at most 64 KiB; comes back in the result; kept with stored objects and new voices"},
     [FIELD_NAME] = {"name", TYPE_TEXT, 0, 0, NULL, 0, "the id", "of a new voice"},
     [FIELD_AUDIO] = {"audio", TYPE_TEXT, 0, 0, NULL, 0, "required",
                      "the recording of a new voice: URL, base64, object key, in a batch a path"},
@@ -144,10 +145,12 @@ const struct op_spec job_ops[OP_COUNT] = {
                         "`last_modified`"},
     [OP_DOWNLOAD] = {"download", ANY_FIELDS | F(JOB_ID) | F(TYPE) | F(FORMAT) | F(RESPONSE),
                      "the stored result of `job_id`. Adds `job_id`, `type`, `file`"},
-    [OP_STATUS] = {"status", ANY_FIELDS | F(JOB_ID),
-                   "how far `job_id` is, of this process's last 1000 jobs. Adds `job_id`, `state` "
-                   "(queued, running, finished, failed), `progress`, `code` and `message` of a "
-                   "failure"},
+    [OP_STATUS] =
+        {"status", ANY_FIELDS | F(JOB_ID),
+         "how far `job_id` is, of the last 1000 jobs that this process has queued, refused "
+         "ones and `status`, `capabilities` not among them. Adds `job_id`, `state` "
+         "(queued, running, finished, failed), `progress`, `code` and `message` of a "
+         "failure"},
     [OP_CAPABILITIES] = {"capabilities", ANY_FIELDS,
                          "what this host can do. Adds `version`, `models`, `voices` (how many), "
                          "`ops`, `formats`, `encodings`, `timestamps`, `limits`"},
@@ -306,10 +309,10 @@ static void write_ops(struct str *out)
         "sample there, and say their keys in `recorded_path`, `profile_path`,\n`sample_path` (and "
         "where they can be fetched in `recorded_url` ...): "
         "storage.voices_prefix`[USER_ID/][LANGUAGE/][kids/]recorded/ID_DIGEST.wav`, `profiles/`, "
-        "`samples/`.\n`voice_delete` removes them, by the `user_id` that the voice was made with. "
-        "A "
-        "recording that is named by the key of the client's own object stays there. "
-        "Such a key is good in any later job on any worker, as `voice`, `audio`, "
+        "`samples/`.\n`voice_delete` removes them, by the `user_id` that the voice was made with; "
+        "so does `replace` where `language` or `is_kids_voice` become others. A recording that "
+        "is named by the key of the client's own object stays there. Such a key is good in any "
+        "later job on any worker, as `voice`, `audio`, "
         "`voice_profile`. What is fetched by a key or URL is used again for 10 minutes without "
         "asking.\n\n"
         "`download` finds the results of this process's last 1000 jobs, and those of every process "
@@ -414,7 +417,8 @@ static const char result_text[] =
     "`--resume` goes by it once that voice is deleted |\n"
     "| `line` | of the job file |\n"
     "| `crashed` | true when the job's plugin brought the process down: `--resume` does not try "
-    "the same job again |\n\n"
+    "the same job again |\n"
+    "| `told` | true once the callback of such a job is on its way, by the first `--resume` |\n\n"
     "## What `voxhost worker` answers\n\n"
     "The final body that the platform gets, and clients see as `output` and `error`:\n\n"
     "| member | what it is |\n|---|---|\n"

@@ -573,6 +573,12 @@ static int do_without_sample(struct job *job, struct err *err)
     return 0;
 }
 
+void job_do_without_model(struct job *job, struct err *why)
+{
+    job->model = NULL;
+    do_without_sample(job, why);
+}
+
 /* Which model makes the profile and speaks the sample; job->model stays NULL where none does.
  * Without a named one and without a sample nothing depends on it. */
 static int choose_cloner(const struct given *given, struct job *job, struct err *err)
@@ -585,10 +591,11 @@ static int choose_cloner(const struct given *given, struct job *job, struct err 
                          model_entry(job->model)->id);
     else if (result == 0 && !(model_entry(job->model)->capabilities & VOX_CAP_CLONING))
         job->model = NULL;
+    job->model_is_optional = !is_needed;
     if (result == 0 || is_needed)
         return result;
-    job->model = NULL;
-    return do_without_sample(job, err);
+    job_do_without_model(job, err);
+    return 0;
 }
 
 /* The sample of a new voice is spoken like any text, and its profile made by the same model. */

@@ -47,7 +47,6 @@ struct attempt {
     struct recent *recent;
     const struct voice_ref *voice; /* the job's, or the new one; NULL: none */
     struct voice_ref new_voice;    /* of voice_create, once it is in the library */
-    bool voice_is_new;             /* it was not there before */
     struct str profile;            /* of that: what the model made */
     struct str profile_file;       /* the same as a file that says what it belongs to */
     struct session session;
@@ -73,6 +72,7 @@ struct attempt {
     size_t word_count, word_cap;
     struct text_list warnings;
     uint64_t warning_count;
+    char *made_voice; /* the id of what it has added to the library; NULL: nothing, or it went */
 };
 
 /* The job's model has a session reserved for it. */
@@ -98,6 +98,9 @@ struct voice_fetch attempt_fetch(struct attempt *attempt);
 int operation_run(struct attempt *attempt, struct result *result);
 /* Takes the new voice into the library: attempt->voice is that then. */
 int operation_take_voice(struct attempt *attempt, struct result *result, struct err *err);
+/* Removes it again, when it was not there before: the caller may try again. Waits for another writer
+ * only until *stop is not 0 (NULL: never). */
+void operation_undo_voice(struct attempt *attempt, const atomic_int *stop);
 /* The rest of voice_create, after the profile and the sample are made or have failed. */
 void operation_end_voice(struct attempt *attempt, struct result *result);
 
@@ -107,9 +110,16 @@ void operation_end_voice(struct attempt *attempt, struct result *result);
  * profile_path, sample_path, and the same with _url. When one of them fails, so does the job, and
  * what it had put goes again, unless it was asked to stop. Nothing for other jobs. */
 void operation_keep_voice(struct attempt *attempt, struct result *result);
+/* Removes result->made_objects. */
+void operation_remove_made(const struct runner_options *runner, const struct result *result,
+                           const atomic_int *stop);
 /* Removes these again, also of what the voice was before it was replaced. */
 int operation_forget_voice(struct attempt *attempt, const struct voice_entry *entry,
                            struct err *err);
+/* Likewise, once `entry` has replaced `old` (all zero: nothing), where its keys are others. What
+ * may be left is a warning. */
+void operation_forget_old(struct attempt *attempt, const struct voice_entry *old,
+                          const struct voice_entry *entry);
 
 /* --- operation_result.c ----------------------------------------------------------------------- */
 

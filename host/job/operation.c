@@ -93,7 +93,8 @@ static int delete_voice(struct attempt *attempt, struct result *result, struct e
         voice_entry_finish(&entry);
         return err->code;
     }
-    if (voice_library_remove(voices_dir(attempt), found == 0 ? entry.id : id, err) != 0) {
+    if (voice_library_remove_unless(voices_dir(attempt), found == 0 ? entry.id : id, &attempt->stop,
+                                    err) != 0) {
         voice_entry_finish(&entry);
         return in_our_words(err);
     }
@@ -105,6 +106,21 @@ static int delete_voice(struct attempt *attempt, struct result *result, struct e
     return 0;
 }
 
+/* What a new voice replaces, so that one that fails later leaves what it found: whether there is a
+ * voice of that id, and what it is, where that can be read. */
+static bool read_old(struct attempt *attempt, struct voice_entry *old)
+{
+    struct err none;
+    const struct job_ask *ask = &attempt->job->ask;
+    int code =
+        voice_library_get(voices_dir(attempt), ask->voice ? ask->voice : ask->name, old, &none);
+    if (code == 0 && !old->is_plain)
+        return true;
+    voice_entry_finish(old);
+    *old = (struct voice_entry){0};
+    return code != 0 && code != ERR_VOICE_NOT_FOUND;
+}
+
 static int put_voice(struct attempt *attempt, struct voice_entry *entry, struct err *err)
 {
     const struct job_ask *ask = &attempt->job->ask;
@@ -112,6 +128,8 @@ static int put_voice(struct attempt *attempt, struct voice_entry *entry, struct 
     int64_t min_free_mb = runner->manifest->host.min_free_mb;
     if (fs_check_room(voices_dir(attempt), 0, min_free_mb, runner->log, err) != 0)
         return err->code; /* before anything is fetched */
+    struct voice_entry old = {0};
+    bool was_there = read_old(attempt, &old);
     /* Whoever lists voices sees it. */
     cJSON *metadata = job_public_metadata(attempt->job);
     const struct voice_import import = {
@@ -129,30 +147,22 @@ static int put_voice(struct attempt *attempt, struct voice_entry *entry, struct 
         .same_is_fine = true,
     };
     int code = voice_library_put(voices_dir(attempt), &import, entry, err);
+    if (code == 0) {
+        pthread_mutex_lock(&attempt->lock);
+        attempt->made_voice = was_there ? NULL : mem_copy_string(entry->id);
+        pthread_mutex_unlock(&attempt->lock);
+        operation_forget_old(attempt, &old, entry);
+    }
+    voice_entry_finish(&old);
     cJSON_Delete(metadata);
     return code == 0 ? 0 : in_our_words(err);
-}
-
-/* Whether a new voice was there before, so that one that fails later leaves what it found. */
-static bool is_there(struct attempt *attempt)
-{
-    struct voice_entry entry = {0};
-    struct err none;
-    const struct job_ask *ask = &attempt->job->ask;
-    int code =
-        voice_library_get(voices_dir(attempt), ask->voice ? ask->voice : ask->name, &entry, &none);
-    bool is_plain = code == 0 && entry.is_plain;
-    voice_entry_finish(&entry);
-    return code != ERR_VOICE_NOT_FOUND && !is_plain;
 }
 
 static int upload_voice(struct attempt *attempt, struct result *result, struct err *err)
 {
     struct voice_entry entry = {0};
-    bool was_there = is_there(attempt);
     int code = put_voice(attempt, &entry, err);
     if (code == 0) {
-        attempt->voice_is_new = !was_there;
         char *message = str_format("Voice '%s' uploaded successfully", entry.name);
         cJSON_AddItemToObject(result->answer, "voice", entry_json(&entry));
         add_text(result->answer, "message", message);
@@ -186,12 +196,10 @@ int operation_take_voice(struct attempt *attempt, struct result *result, struct 
 {
     struct voice_entry entry = {0};
     int64_t begun = clock_now();
-    bool was_there = is_there(attempt);
     int code = put_voice(attempt, &entry, err);
     if (code == 0) {
         result->answer = cJSON_CreateObject();
         cJSON_AddItemToObject(result->answer, "voice", entry_json(&entry));
-        attempt->voice_is_new = !was_there;
         if (attempt->job->model)
             code = find_new_voice(attempt, entry.id, err);
     }
@@ -205,13 +213,22 @@ static int create_voice(struct attempt *attempt, struct result *result, struct e
     return operation_take_voice(attempt, result, err);
 }
 
+void operation_undo_voice(struct attempt *attempt, const atomic_int *stop)
+{
+    struct err none;
+    pthread_mutex_lock(&attempt->lock);
+    const char *id = attempt->made_voice;
+    if (id && voice_library_remove_unless(voices_dir(attempt), id, stop, &none) == 0) {
+        free(attempt->made_voice);
+        attempt->made_voice = NULL;
+    }
+    pthread_mutex_unlock(&attempt->lock);
+}
+
 void operation_end_voice(struct attempt *attempt, struct result *result)
 {
-    const cJSON *id = json_get(json_get(result->answer, "voice"), "id");
-    struct err none;
     if (result->err.code != ERR_NONE) {
-        if (attempt->voice_is_new && id) /* whole or not at all: the caller may try again */
-            voice_library_remove(voices_dir(attempt), id->valuestring, &none);
+        operation_undo_voice(attempt, NULL);
         cJSON_Delete(result->answer);
         result->answer = NULL;
         return;

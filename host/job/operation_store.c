@@ -30,8 +30,12 @@ struct keeping {
     struct result *result;
     const struct voice_entry *entry;
     cJSON *metadata;
-    struct text_list made; /* keys of what was not there before */
 };
+
+static bool is_for_kids(const struct voice_entry *entry)
+{
+    return cJSON_IsTrue(json_get(entry->metadata, "is_kids_voice"));
+}
 
 /* Appends PREFIX[USER/][LANGUAGE/][kids/]KIND/ID_ and what `rest` of a template gives, as older
  * systems ordered them. */
@@ -40,16 +44,15 @@ static int put_key(const struct attempt *attempt, const struct voice_entry *entr
 {
     const char *prefix = attempt->runner->manifest->storage.voices_prefix;
     const char *user_id = attempt->job->user_id;
-    bool is_for_kids = cJSON_IsTrue(json_get(entry->metadata, "is_kids_voice"));
     const char *const values[KEY_FIELD_COUNT] = {
         [KEY_FIELD_USER_ID] = user_id,
         [KEY_FIELD_VOICE] = entry->id,
         [KEY_FIELD_LANGUAGE] = entry->language,
         [KEY_FIELD_EXT] = ending,
     };
-    char *template =
-        str_format("%s%s%s%s/{voice}_%s", user_id ? "{user_id}/" : "",
-                   entry->language ? "{language}/" : "", is_for_kids ? "kids/" : "", kind, rest);
+    char *template = str_format("%s%s%s%s/{voice}_%s", user_id ? "{user_id}/" : "",
+                                entry->language ? "{language}/" : "",
+                                is_for_kids(entry) ? "kids/" : "", kind, rest);
     str_puts(key, prefix ? prefix : "");
     int code = storage_key(NULL, template, values, (int64_t)time(NULL), key, err);
     free(template);
@@ -107,7 +110,7 @@ static void note_if_new(struct keeping *keeping, const struct storage_put *put)
     struct storage *storage = keeping->attempt->runner->storage;
     if (storage_head(storage, put->key, put->stop, &object, &why) != 0 &&
         strcmp(why.field, "key") == 0)
-        text_list_add(&keeping->made, mem_copy_string(put->key));
+        text_list_add(&keeping->result->made_objects, mem_copy_string(put->key));
 }
 
 /* Metadata that the storage cannot keep is no reason to lose the voice. */
@@ -243,16 +246,15 @@ static int keep_sample(struct keeping *keeping, struct err *err)
 
 /* As far as the storage can be reached and there is time: the same job, sent again, finds the
  * rest. */
-static void remove_made(const struct keeping *keeping)
+void operation_remove_made(const struct runner_options *runner, const struct result *result,
+                           const atomic_int *stop)
 {
-    const struct attempt *attempt = keeping->attempt;
-    const struct runner_options *runner = attempt->runner;
-    for (size_t i = 0; i < keeping->made.count; i++) {
-        const char *key = keeping->made.items[i];
+    for (size_t i = 0; i < result->made_objects.count; i++) {
+        const char *key = result->made_objects.items[i];
         struct err err = {0};
-        if (storage_delete(runner->storage, key, &attempt->stop, &err) != 0)
+        if (storage_delete(runner->storage, key, stop, &err) != 0)
             LOG_EVENT(runner->log, LOG_WARN, "storage", "object of a failed voice may be left",
-                      LOG_TEXT("job", attempt->job->id), LOG_TEXT("key", key),
+                      LOG_TEXT("job", result->id), LOG_TEXT("key", key),
                       LOG_TEXT("reason", err.message));
     }
 }
@@ -282,11 +284,10 @@ void operation_keep_voice(struct attempt *attempt, struct result *result)
         if (code == ERR_CANCELLED)
             attempt_stopped(attempt, &result->err);
         operation_end_voice(attempt, result);
-        remove_made(&keeping);
+        operation_remove_made(attempt->runner, result, &attempt->stop);
     }
     result->ms.store += (double)(clock_now() - begun) / CLOCK_MS;
     cJSON_Delete(keeping.metadata);
-    text_list_finish(&keeping.made);
     voice_entry_finish(&entry);
 }
 
@@ -334,4 +335,19 @@ int operation_forget_voice(struct attempt *attempt, const struct voice_entry *en
                        "there is removed only with the \"user_id\" that it was made with",
                        entry->id, attempt->job->user_id ? "under this" : "without"));
     return code < 0 ? code : 0;
+}
+
+/* Its new objects stand elsewhere then, and voice_delete looks only there. */
+void operation_forget_old(struct attempt *attempt, const struct voice_entry *old,
+                          const struct voice_entry *entry)
+{
+    struct err err = {0};
+    const char *was = old->language ? old->language : "",
+               *is = entry->language ? entry->language : "";
+    if (!old->id || (strcmp(was, is) == 0 && is_for_kids(old) == is_for_kids(entry)))
+        return;
+    if (operation_forget_voice(attempt, old, &err) != 0)
+        text_list_add(&attempt->warnings,
+                      str_format("voice \"%s\" as it was before may be left in the storage: %s",
+                                 old->id, err.message));
 }

@@ -1,5 +1,5 @@
 /* A result and its JSON: the only place that knows how an outcome looks outside. */
-#include "job/job.h"
+#include "job/job_fields.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,6 +12,38 @@ struct result *result_refused(const char *id, uint64_t record, const struct err 
     result->record = id ? 0 : record;
     result->err = *err;
     return result;
+}
+
+/* As the job names it, by whatever name the field has; NULL: it does not. */
+static const cJSON *model_given(const cJSON *json, enum job_op op)
+{
+    const cJSON *name = json_get(json, job_fields[FIELD_MODEL_TYPE].name);
+    for (size_t i = 0; i < job_alias_count && (!name || cJSON_IsNull(name)); i++)
+        if (job_aliases[i].field == FIELD_MODEL_TYPE && (job_aliases[i].ops & OP_BIT(op)))
+            name = json_get(json, job_aliases[i].name);
+    return name && !cJSON_IsNull(name) ? name : NULL;
+}
+
+static const struct manifest_model *find_model(const cJSON *json, enum job_op op,
+                                               const struct manifest *manifest)
+{
+    const cJSON *given = op == OP_COUNT ? NULL : model_given(json, op);
+    const char *name = given ? given->valuestring : op == OP_TTS ? manifest->default_model : NULL;
+    if (!given && !name && op == OP_TTS && manifest->model_count == 1)
+        return &manifest->models[0];
+    return name ? manifest_model_find(manifest, name) : NULL;
+}
+
+void result_add_given(struct result *result, const cJSON *json, const struct manifest *manifest)
+{
+    struct err ignored;
+    job_caller_read(json, &result->caller, &ignored);
+    if (!cJSON_IsObject(json))
+        return;
+    const cJSON *metadata = json_get(result->caller.echo, "metadata");
+    const struct manifest_model *model = find_model(json, result->caller.op, manifest);
+    result->metadata = metadata ? cJSON_Duplicate(metadata, true) : NULL;
+    result->model_type = model ? mem_copy_string(model->model_type) : NULL;
 }
 
 struct result *result_read(const cJSON *json)
@@ -248,6 +280,8 @@ void result_destroy(struct result *result)
     free(result->words_url);
     text_list_finish(&result->subtitles);
     text_list_finish(&result->warnings);
+    free(result->made_voice);
+    text_list_finish(&result->made_objects);
     for (size_t i = 0; i < SUBTITLE_FORMAT_COUNT; i++)
         free(result->subtitle_texts[i]);
     for (size_t i = 0; i < SUBTITLE_FORMAT_COUNT; i++)

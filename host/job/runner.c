@@ -144,6 +144,8 @@ static struct queued *pick(struct runner *runner, int64_t *wake)
             blocked[blocked_count++] = queued->job->model;
             continue;
         }
+        if (queued->err.code != ERR_NONE && queued->job->model_is_optional)
+            job_do_without_model(queued->job, &queued->err);
         *link = queued->next;
         if (!*link)
             runner->tail = link;
@@ -233,6 +235,8 @@ static void run(struct worker *worker, struct queued *queued)
     if (fate == SESSION_KEEP && session.model)
         session_give(&session, fate);
     operation_keep_voice(attempt, result);
+    result->made_voice = attempt->made_voice;
+    attempt->made_voice = NULL;
     register_attempt(worker, NULL, NULL);
     attempt_destroy(attempt);
     if (result->op == OP_STATUS)
@@ -526,6 +530,21 @@ int runner_submit(struct runner *runner, struct job *job, uint64_t line,
     }
     pthread_mutex_unlock(&runner->lock);
     return 0;
+}
+
+void runner_undo_voice(struct runner *runner, struct result *result)
+{
+    struct err none;
+    if (result->err.code == ERR_NONE || (result->op != OP_VOICE_CREATE && result->op != OP_UPLOAD))
+        return;
+    if (result->made_voice) {
+        voice_library_remove(runner->options.manifest->paths.voices, result->made_voice, &none);
+        operation_remove_made(&runner->options, result, NULL);
+        free(result->made_voice);
+        result->made_voice = NULL;
+    }
+    cJSON_Delete(result->answer);
+    result->answer = NULL;
 }
 
 void runner_remember(struct runner *runner, const struct result *result)

@@ -2,6 +2,7 @@
  * text, but for the secret behind {random}. */
 #include "store/store_private.h"
 
+#include <limits.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -81,11 +82,14 @@ int storage_key(const struct storage *storage, const char *template,
     }
     if (fs_path_is_inside(str_text(key) + start))
         return 0;
+    size_t len = key->len - start;
     key->len = start;
     if (key->data)
         key->data[start] = '\0';
     return err_set(err, ERR_INVALID, "storage.key_template",
-                   "gives a name of over %d bytes for this job", STORAGE_KEY_SIZE_MAX);
+                   "gives a name of %zu bytes for this job, at most %d are possible, %d of them "
+                   "between two '/'",
+                   len, STORAGE_KEY_SIZE_MAX, NAME_MAX);
 }
 
 const char *storage_content_type(const char *name)

@@ -34,7 +34,7 @@ class OperationCase(ApiCase):
             manifest = self.manifest(*models, **top)
             self.ask_many = lambda *jobs: self.ask_batch(manifest, jobs)
         elif front == "worker":
-            plane = self.start_plane(hold_s=5)
+            plane = self.plane = self.start_plane(hold_s=5)
             self.start_worker(plane, *models, **top)
             self.ask_many = lambda *jobs: [self.final(plane.wait(plane.submit({"input": job}), TIMEOUT_S).final)
                                            for job in jobs]

@@ -176,8 +176,10 @@ class Results(Case):
         self.assertEqual([w["word"] for w in result["words"]], ["hello", "wide", "world"])
 
     def test_text_file_is_read_from_the_job_files_folder(self):
-        self.write("texts/one.txt", "hello")
-        self.assertAlmostEqual(self.one(text=None, text_file="texts/one.txt")["audio"]["duration_s"], 0.25, places=3)
+        for number, text in enumerate(("hello", "\ufeffhello")):  # some editors put a byte order mark first
+            self.write(f"texts/{number}.txt", text)
+            audio = self.one(text=None, text_file=f"texts/{number}.txt")["audio"]
+            self.assertAlmostEqual(audio["duration_s"], 0.25, places=3)
 
 
 class Sources(Case):
@@ -487,6 +489,12 @@ class BadJobs(Case):
             self.assertIn("jobs.jsonl:1", error["message"])
             self.assertEqual(error["code"], "invalid_request")
             self.assertIn("good", [r["id"] for r in self.results() if r["status"] == "ok"])
+
+    def test_a_refused_job_s_metadata_and_model_come_back(self):
+        good = {"id": "good", "text": "x"}
+        result = self.failing_job(self.jobs(good, {"text": "x", "speed": 99, "metadata": {"order": 7}}))
+        good = next(r for r in self.results() if r["status"] == "ok")
+        self.assertEqual((result["metadata"], result["model_type"]), ({"order": 7}, good["model_type"]))
 
     def test_long_text_file_is_refused(self):
         self.write("long.txt", "a" * 10_000_000)

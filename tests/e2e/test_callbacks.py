@@ -339,6 +339,17 @@ class Ends(CallbackCase):
         done = {result["id"] for result in self.results() if result["status"] == "ok"}
         self.assertEqual({record["job_id"] for record in self.dead()}, done)
 
+    def test_a_job_that_crashed_is_told_once(self):
+        receiver = self.receiver()
+        manifest = self.manifest({"model_type": "faulty", "plugin": "faulty.so"}, host={"fetch_private": True}, callbacks={
+            "url": receiver.url + "/in", "secret": SECRET, "dead_letters": str(self.letters)})
+        jobs = self.jobs({"id": "boom", "text": "x", "options": {"fault": "crashes"}})
+        self.assertNotEqual(self.batch(manifest, jobs).returncode, 0)
+        for _ in range(3):
+            self.assert_exit(self.batch(manifest, jobs, "--resume"), 1)
+            self.assertEqual([request["json"]["job_id"] for request in receiver.requests], ["boom"])
+            self.assertIn("brought the process down", self.by_id()["boom"]["error"]["message"])
+
     def test_two_processes_on_one_folder_lose_nothing_when_one_is_killed(self):
         receiver = self.receiver()
         receiver.scripts["/api/tts/callback"] = [200, "slow", (500, NOW), 404, "hang", 200]
@@ -554,6 +565,39 @@ class Storage(CallbackCase):
         worker.stop()
         self.assertEqual(len(self.objects()), 12)
         self.assertEqual(list(self.letters.glob("**/*.json")), [])
+
+    def test_a_plugin_that_hangs_keeps_nothing_out_of_it(self):
+        """Its job is answered for, by an error; its thread is still there at the end of the process."""
+        receiver = self.receiver()
+        receiver.scripts["/x"] = [500]
+        job = {"input": {"text": "x", "timeout_s": 0.1, "error_callback_url": receiver.url + "/x",
+                         "callback_url": receiver.url + "/y", "options": {"fault": "hangs", "hang_ms": 3600000}}}
+        top = {"host": {"fetch_private": True, "drain_s": 1, "cancel_grace_s": 0.2, "log_level": "debug"},
+               "callbacks": {"dead_letters": "storage:lost/calls", "secret": SECRET}}
+        model, variables = {"model_type": "hung", "plugin": "faulty.so", "required": False}, self.server.environment()
+
+        def queue():
+            plane = self.start_plane(hold_s=5)
+            worker = self.start_worker(plane, model, env=variables, **top)
+            self.assertIn("error", plane.wait(plane.submit(job), TIMEOUT_S).final)
+            worker.stop()
+
+        def api():
+            worker = self.start_command(variables, "--manifest", self.manifest(model, **top), "--rp_serve_api",
+                                        "--rp_api_port", "0")
+            request = urllib.request.Request(f"http://localhost:{worker.wait_log(event='serving')['port']}/runsync",
+                                             json.dumps(job).encode(), {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+                self.assertEqual(json.load(answer)["status"], "FAILED")
+            worker.stop()
+
+        def one():
+            self.assert_exit(run("worker", "-m", self.manifest(model, **top), "--test_input", json.dumps(job), env=variables), 1)
+
+        for count, way in enumerate((queue, api, one), 1):
+            with self.subTest(way.__name__):
+                way()
+                self.assertEqual(len(self.objects()), count)
 
     def test_kill_loses_nothing(self):
         receiver = self.receiver()

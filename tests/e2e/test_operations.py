@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
+import time
 
 from common import run
 from s3_server import S3Server
@@ -115,12 +116,42 @@ class Voices(OperationCase):
                 self.bad("invalid_request", "already", **{**job, **change})
             self.good(op="upload", **{name: job[name] for name in ("name", "audio", "language", "metadata")})
 
+    def test_new_voice_needs_no_model_that_nobody_named(self):
+        """Whether it fails before or after the job came."""
+        broken = {"model_type": "broken", "plugin": "tone.so", "required": False, "options": {"load_ms": 1000, "fail": True}}
+        for front in self.FRONTS:
+            if front == "batch":
+                continue  # loads before it begins
+            self.begin(front, models=(broken, {"model_type": "tone"}), default_model="broken")
+            for name in ("Anna", "Bert"):
+                answer = self.good(op="voice_create", name=name, audio=LOW)
+                self.assertEqual(answer["voice"]["id"], name)
+                warning, = answer["warnings"]
+                self.assertTrue(warning.startswith("no profile is made and no sample is spoken: model_type: "), warning)
+                self.bad("model_failed", op="voice_create", name="Carl", audio=LOW, model_type="broken")
+                self.bad("model_failed", op="voice_create", name="Carl", audio=LOW, sample=True)
+            self.end()
+
     def test_new_voice_that_fails_leaves_nothing(self):
         models = ({"model_type": "tone", "options": {"profile_fail": True}},)
         for _ in self.fronts(models=models):
             self.bad("invalid_request", "profile_fail", op="voice_create", name="Anna", audio=LOW)
             self.assertFalse((self.library / "Anna").exists())
             self.assertEqual(self.good(op="upload", name="Anna", audio=LOW)["voice"]["id"], "Anna", "needs no model")
+
+    def test_new_voice_whose_plugin_does_not_stop_leaves_nothing(self):
+        models = ({"model_type": "deaf", "plugin": "faulty_profile.so", "options": {"fault": "never_asks", "wait_ms": 5000},
+                   "required": False},)
+        self.begin("api", models=models, host={"cancel_grace_s": 0.2, "log_level": "debug"})
+        self.good(op="upload", name="Bert", audio=LOW)
+        self.bad("timeout", "did not stop when asked", op="voice_create", name="Anna", audio=LOW, timeout_s=1)
+        self.assertEqual([voice["id"] for voice in self.good(op="voice_list")["voices"]], ["Bert"])
+        self.assertEqual(self.good(op="upload", name="Anna", audio=LOW)["voice"]["id"], "Anna", "it comes again")
+        deadline = time.monotonic() + TIMEOUT_S
+        while self.good(op="capabilities")["models"][0]["state"] != "ready":  # its session is back
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.05)
+        self.assertEqual(len(self.good(op="voice_list")["voices"]), 2, "what came after it stays")
 
     def test_fm_53_no_name_leaves_the_library_and_no_file_is_read(self):
         secret = self.write("secret.wav", wav())
@@ -248,6 +279,26 @@ class Voices(OperationCase):
                 self.assertEqual(server.objects, {})
                 self.end()
 
+    def test_replaced_voice_leaves_nothing_elsewhere_in_the_storage(self):
+        """Its language, and whether it is for children, are parts of its keys."""
+        for front in self.FRONTS:
+            with S3Server() as server:
+                self.begin(front, storage=self.bucket(server))
+                said = {"op": "voice_create", "voice": "anna", "user_id": "u", "replace": True}
+                self.good(**said, audio=LOW, language="en")
+                self.put(server, "voices/u/en/recorded/anna_note.txt", b"x")
+                self.good(**said, audio=HIGH, language="en")
+                self.assertEqual(len(server.objects), 5, "what has a key of the same voice stays until the voice goes")
+                for more in ({"language": "fr"}, {"language": "fr", "metadata": {"is_kids_voice": True}}):
+                    made = self.good(**said, audio=HIGH, **more)
+                    self.assertNotIn("warnings", made)
+                    self.assertEqual(set(server.objects), {"voices/u/en/recorded/anna_note.txt", made["recorded_path"],
+                                                           made["profile_path"]})
+                server.faults += ["403"]
+                warning, = self.good(**said, audio=HIGH, language="de")["warnings"]
+                self.assertIn("as it was before may be left in the storage", warning)
+                self.end()
+
     def test_deleting_a_voice_breaks_none_that_was_made_of_it(self):
         with S3Server() as server:
             self.begin("worker", storage=self.bucket(server), worker=ROOMY)
@@ -329,6 +380,35 @@ class Voices(OperationCase):
                 self.assertFalse((self.library / "Anna").exists(), "whole or not at all")
                 self.assertEqual(list(server.objects), [], "nor in the storage")
                 self.assertEqual(self.good(op="voice_create", name="Anna", audio=LOW)["voice"]["id"], "Anna")
+
+    def test_new_voice_whose_sample_cannot_be_handed_over_is_no_success(self):
+        """To the storage that came with the job."""
+        job = {"op": "voice_create", "name": "Anna", "audio": LOW, "sample": True, "seed": 1, "options": SHORT}
+        with S3Server() as server, S3Server() as callers:
+            own = {"endpointUrl": callers.endpoint, "bucketName": callers.bucket, "accessId": callers.access_key,
+                   "accessSecret": callers.secret_key}
+            for storage in (None, self.bucket(server)):
+                self.begin("worker", storage=storage)
+                for was_there in (False, True):
+                    if was_there:
+                        self.good(**job)
+                    callers.faults.append("403")
+                    answer = self.final(self.plane.wait(self.plane.submit({"input": job, "s3Config": own}), TIMEOUT_S).final)
+                    self.assertEqual((answer["status"], answer["error"].get("code")), ("error", "storage_failed"), answer)
+                    for name in ("voice", "recorded_path", "sample_path", "audio"):
+                        self.assertNotIn(name, answer)
+                    self.assertEqual((self.library / "Anna").exists(), was_there, "whole or not at all")
+                    self.assertEqual(len(server.objects), 3 if storage and was_there else 0)
+                self.end()
+
+    def test_new_voice_too_large_for_the_answer_is_no_success(self):
+        with S3Server() as server:
+            self.begin("worker", storage=self.bucket(server), worker={"body_bytes_max": 20000, "inline_chars_max": 1000000})
+            job = {"op": "voice_create", "name": "Anna", "audio": LOW, "sample": True, "response": "inline"}
+            self.bad("too_large", "worker.body_bytes_max", **job, options=LONG)
+            self.assertFalse((self.library / "Anna").exists())
+            self.assertEqual(list(server.objects), [])
+            self.good(**job, options=SHORT)
 
     def test_new_voice_that_fails_removes_no_objects_of_another_worker(self):
         """Who has made the same voice in the same bucket."""
@@ -507,7 +587,10 @@ class Asking(OperationCase):
             self.good(id="j2", text="Hi", response="url", user_id="../x", story_id="s1", options=SHORT)
             key = [key for key in server.objects if key != "u7/s1/j1.wav"][0]
             self.assertNotIn("..", key.split("/"))
-            self.assertEqual(self.bad("invalid_request", text="Hi", user_id=7)["field"], "user_id")
+            server.objects.clear()
+            self.good(id="j4", text="Hi", response="url", user_id=7, metadata={"story_id": 1}, options=SHORT)
+            self.assertEqual(list(server.objects), ["7/1/j4.wav"])
+            self.assertEqual(self.bad("invalid_request", text="Hi", user_id=[7])["field"], "user_id")
 
 
 class Results(OperationCase):

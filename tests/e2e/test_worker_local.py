@@ -394,6 +394,16 @@ class Jobs(ApiCase):
         self.post(f"/status/{done}")
         self.assertEqual(self.post(f"/cancel/{done}"), {"id": done, "status": "COMPLETED"})
 
+    def test_a_cancelled_job_is_that_whatever_its_plugin_makes_of_it(self):
+        self.serve({"model_type": "faulty", "plugin": "faulty.so"}, host={"cancel_grace_s": 600})
+        job = self.post("/run", {"input": {"text": "x", "options": {"fault": "ignores_cancel", "hang_ms": 1000}}})["id"]
+        self.wait_state(job, "IN_PROGRESS")
+        time.sleep(0.3)  # likely its plugin has begun; else this shows nothing
+        self.assertEqual(self.post(f"/cancel/{job}")["status"], "CANCELLED")
+        self.wait_for(lambda: self.counts()["inProgress"], 0, "running")
+        said = self.get(f"/status/{job}")
+        self.assertEqual((said["status"], "output" in said), ("CANCELLED", False))
+
     def test_cancel_answers_those_who_wait(self):
         self.serve()
         answer = self.start_runsync(**LONG)
@@ -480,6 +490,20 @@ class Jobs(ApiCase):
         self.assertEqual([chunk["index"] for chunk in audio], list(range(len(audio))))
         self.assertEqual(sum(len(base64.b64decode(chunk["audio_base64"])) for chunk in audio), 48000)
         self.assertEqual(self.get(f"/status/{job}")["output"], [chunk["output"] for chunk in seen])
+
+    def test_chunks_are_only_taken_by_who_gets_them(self):
+        self.serve(worker={"stream_chunk_bytes": 4096})
+        job = self.submit(stream=True, format="pcm", duration_ms=1000, block_frames=16384, **LONG)
+        self.wait_for(lambda: "output" in self.get(f"/status/{job}"), True, "progress")  # the first block is there
+        status, _, headers = self.ask("HEAD", f"/stream/{job}")
+        self.assertEqual((status, headers["Allow"]), (405, "GET, POST"))
+        with socket.create_connection(("localhost", self.port), timeout=TIMEOUT_S) as client:
+            client.sendall(b"POST /stream/%s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n" % job.encode())
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(65536):  # its end: the server knows that we have gone
+                pass
+        self.assertEqual([chunk["output"]["index"] for chunk in self.get(f"/stream/{job}")["stream"]], [0])
+        self.post(f"/cancel/{job}")
 
     def test_stream_that_nobody_takes_ends_all_the_same(self):
         self.serve(worker={"stream_chunk_bytes": 4096})

@@ -2,12 +2,16 @@
 gets there."""
 
 import base64
+import fcntl
 import hashlib
 import json
+import signal
+import time
 import unittest
 import urllib.request
 
 from control_plane import Answer
+from operations_common import LOW
 from s3_server import S3Server
 from worker_common import TIMEOUT_S, WorkerCase, tone
 
@@ -78,6 +82,23 @@ class Results(WorkerCase):
             job = tone(model_type=model)
             job["input"]["id"] = f"own-{model}"
             self.assertEqual(plane.wait(plane.submit(job), TIMEOUT_S).final["output"]["id"], f"own-{model}")
+
+    def test_a_refused_job_s_metadata_and_model_come_back_like_those_of_any_other(self):
+        """What is wrong with the job is elsewhere: that much of it can be told."""
+        metadata = {"order": 7}
+        plane = self.start_plane()
+        worker = self.start_worker(plane, {"model_type": "tone", "aliases": ["bell"]})
+        for name, model in (("TONE", "tone"), ("bell", "tone"), (None, "tone"), ("nobody", None)):
+            for key in ("model_type", "model"):
+                with self.subTest(name, key=key):
+                    job = tone(nonsense=1) if name else {"input": {"speed": 99, "text": "x"}}
+                    job["input"] |= {"metadata": metadata, **({key: name} if name else {})}
+                    done = self.finish(plane, job, "FAILED")
+                    output = done.final["output"]
+                    self.assertEqual((output.get("metadata"), output.get("model_type")), (metadata, model))
+                    self.assertEqual(worker.wait_log(event="job failed", job=done.id)["model"], model or "")
+        output = self.finish(plane, {"input": {"text": "x", "metadata": {"big": "x" * 70000}}}, "FAILED").final["output"]
+        self.assertEqual((output["error_field"], output.get("metadata")), ("metadata", None))
 
     def test_case_20_bodies_by_outcome(self):
         """Table 3.3 for what a job can come to here: there is no {} and nothing that cannot be serialised. Members in
@@ -212,6 +233,33 @@ class Results(WorkerCase):
         plane.recover()
         job = plane.wait("refused", TIMEOUT_S)
         self.assertEqual((job.state, len(job.finals)), ("COMPLETED", 1))
+
+    def test_case_23_an_answer_that_came_while_the_worker_was_blocked_counts(self):
+        """Its loop hangs in open() for so long that it takes itself for frozen: connections are given up, but not what
+        lies in them."""
+        blocked_s = 11
+        plane = self.start_plane()
+        worker = self.start_worker(plane, concurrency=2, paths={"voices": str(self.dir / "voices")})
+        made = plane.wait(plane.submit({"input": {"op": "voice_create", "name": "Slow", "audio": LOW}}), TIMEOUT_S)
+        plane.wait_for(lambda: plane.job(made.id).acked, TIMEOUT_S)
+        entry, = (path for path in (self.dir / "voices").glob("*/*.json"))
+        with open(entry, "rb") as file:
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # which nobody minds; a lease's own would end us
+            try:
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            except OSError as error:
+                self.skipTest(f"open() cannot be held up here: {error}")
+            plane.script("done", [Answer(delay_s=blocked_s / 2)])
+            first = plane.submit(tone())
+            self.wait_finals(plane, first, 1)
+            second = plane.submit(tone(voice=entry.parent.name))
+            plane.wait_for(lambda: fcntl.fcntl(file, fcntl.F_GETLEASE) != fcntl.F_WRLCK, TIMEOUT_S, "the worker in open()")
+            time.sleep(blocked_s)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        worker.wait_log(event="this process was stopped for a while: reconnecting")
+        plane.wait(second, TIMEOUT_S)
+        self.wait_settled(plane, first)
+        self.assertEqual([post.status for post in self.finals(plane, first)], [200])
 
     def test_case_24_a_refused_body_is_not_sent_again(self):
         plane = self.start_plane(max_body=100_000_000)

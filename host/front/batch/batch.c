@@ -179,23 +179,27 @@ static void refuse(struct batch *batch, const char *id, const struct job_record 
         note(batch, 'r', id);
     }
     err_prefix(err, "%s", job_source_place(batch->source, record));
-    struct err ignored;
     struct result *result = result_refused(id, record->number, err);
     result->line = record->line;
-    job_caller_read(record->json, &result->caller, &ignored);
+    result_add_given(result, record->json, batch->app.manifest);
     take_result(result, batch);
 }
 
-/* The journal has its line already. */
-static void count_crashed(struct batch *batch, const struct job *job)
+/* The journal has its line already. Who asked for a callback is told by the first run that sees it. */
+static void count_crashed(struct batch *batch, const struct job *job, bool is_told)
 {
-    struct err err = {0};
+    struct err err = {0}, why = {0};
     err_set(&err, ERR_INTERNAL, NULL, "%s", JOB_CRASHED_MESSAGE);
     struct result *result = result_refused(job->id, 0, &err);
     result->model_type = job->model ? mem_copy_string(model_name(job->model)) : NULL;
     job_caller_copy(&job->caller, &result->caller);
-    if (batch->callbacks)
-        callback_job_ended(batch->callbacks, result);
+    struct callback *callback =
+        batch->callbacks && !is_told ? callback_prepare_job(batch->callbacks, result) : NULL;
+    if (callback && journal_tell_crashed(batch->journal, result, job->hash, &why) != 0 &&
+        !atomic_exchange(&batch->halt, 1))
+        app_complain(&why);
+    if (callback)
+        callback_release(batch->callbacks, callback);
     progress_count(batch->progress, result);
     show_failure(batch, result);
     result_destroy(result);
@@ -322,8 +326,8 @@ static void do_job(struct batch *batch, struct job *job, const struct job_record
         submit(batch, job, record);
         return;
     }
-    if (state == JOURNAL_CRASHED)
-        count_crashed(batch, job);
+    if (state == JOURNAL_CRASHED || state == JOURNAL_CRASHED_TOLD)
+        count_crashed(batch, job, state == JOURNAL_CRASHED_TOLD);
     else if (state == JOURNAL_DONE)
         progress_skip(batch->progress, job->model);
     else
@@ -612,6 +616,7 @@ static int finish(struct batch *batch, int exit_code)
 {
     struct err err = {0};
     if (batch->stuck) {
+        app_callbacks_end(&batch->app, batch->callbacks, false);
         store_close(batch->store);
         _exit(exit_code);
     }
@@ -620,7 +625,7 @@ static int finish(struct batch *batch, int exit_code)
     id_index_destroy(batch->seen);
     job_source_close(batch->source);
     bool all_back = !batch->runner || runner_destroy(batch->runner);
-    app_callbacks_end(&batch->app, batch->callbacks);
+    app_callbacks_end(&batch->app, batch->callbacks, all_back);
     store_close(batch->store);
     if (!all_back)
         _exit(exit_code); /* a plugin that hangs still uses the rest */

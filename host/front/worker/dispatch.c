@@ -444,7 +444,9 @@ static void answer_result(struct dispatch *dispatch, uint64_t ticket, bool is_st
     } else {
         active.deadline = deadline_of(&active, result);
         place_audio(dispatch, &active, result);
+        runner_undo_voice(dispatch->runner, result);
         reply_final(options->reply, active.legacy, result, answer->refresh, &answer->body);
+        runner_undo_voice(dispatch->runner, result); /* what was too large to be sent */
     }
     answer->code = result->err.code;
     runner_remember(dispatch->runner, result);
@@ -563,8 +565,7 @@ void dispatch_submit(struct dispatch *dispatch, const struct submission *submiss
                          cJSON_IsTrue(json_get(submission->input, "stream"));
         char *id = job_id_of(submission->input, submission->id);
         struct result *refused = result_refused(id, 0, &err);
-        struct err ignored;
-        job_caller_read(submission->input, &refused->caller, &ignored);
+        result_add_given(refused, submission->input, dispatch->options.app->manifest);
         job_destroy(job);
         answer_result(dispatch, submission->ticket, is_stream, refused);
         free(id);

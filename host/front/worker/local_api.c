@@ -272,7 +272,8 @@ static void handle_request(struct http_exchange *exchange, void *arg)
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
         if (!(id = match(&routes[i], path)))
             continue;
-        if (strcmp(routes[i].method, method) == 0) {
+        bool takes = routes[i].handle == get_stream; /* which a HEAD must not */
+        if (strcmp(routes[i].method, method) == 0 && !(takes && http_exchange_is_head(exchange))) {
             str_finish(&allow);
             answer_by(api, exchange, routes[i].handle, id, routes[i].content_type);
             return;
@@ -384,8 +385,10 @@ int local_api(struct dispatch_options *options, const struct local_api_options *
 out:
     http_server_stop(server, STOP_GRACE_S);
     webhooks_destroy(webhooks, clock_now() + (int64_t)(WEBHOOK_TIMEOUT_S * (double)CLOCK_S));
-    if (api.jobs && !local_jobs_destroy(api.jobs))
+    if (api.jobs && !local_jobs_destroy(api.jobs)) {
+        app_callbacks_end(app, options->callbacks, false);
         _exit(code); /* a plugin's thread still uses what we would free */
+    }
     heartbeat_stop(heartbeat);
     return code;
 }

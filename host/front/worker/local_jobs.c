@@ -152,9 +152,11 @@ static void client_gone(void *arg)
     pthread_mutex_lock(&jobs->lock);
     if (waiter->entry && waiter->wait.owns) {
         ticket = local_entry_cancel(jobs, waiter->entry, &answers);
-    } else if (waiter->entry) {
+    } else if (waiter->entry) { /* is told nothing: chunks are there for who asks next */
         unlink_waiter(waiter);
-        release(waiter->entry, waiter, &answers);
+        waiter->entry = NULL;
+        waiter->next = NULL;
+        answers = waiter;
     }
     pthread_mutex_unlock(&jobs->lock);
     local_send_answers(answers); /* the waiter may be gone after this */
@@ -218,7 +220,7 @@ static void answered(struct answer *answer, void *arg)
     struct local_waiter *answers = NULL;
     pthread_mutex_lock(&jobs->lock);
     struct local_entry *entry = find_ticket(jobs, answer->ticket);
-    if (entry && entry->cancelled && answer->code == ERR_CANCELLED) {
+    if (entry && entry->cancelled) { /* as its end was told already, whatever came of it */
         finish(jobs, entry, LOCAL_CANCELLED, &answers);
     } else if (entry && entry->overflown) {
         fail(jobs, entry, "nobody took the chunks of its stream, and they became too many",

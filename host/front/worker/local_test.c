@@ -137,8 +137,10 @@ int local_test(struct dispatch_options *options, const char *text, int out_fd)
     dispatch_submit(dispatch, &submission);
     if (report(log, submission.id, wait_for_answer(dispatch, &run), out_fd))
         code = EXIT_ALL_WELL;
-    if (!dispatch_destroy(dispatch))
+    if (!dispatch_destroy(dispatch)) {
+        app_callbacks_end(options->app, options->callbacks, false);
         _exit(code); /* a plugin's thread still uses what we would free */
+    }
 out:
     answer_destroy(run.answer);
     cJSON_Delete(job);

@@ -146,6 +146,8 @@ static bool advance_phase(struct queue *queue)
 static void wake_up(struct queue *queue)
 {
     int64_t until = clock_now() + REST_S * CLOCK_S;
+    /* What came meanwhile counts: it may have been our own thread that hung. */
+    http_client_poll(queue->client, 0);
     while (queue->take.call && http_call_is_answered(queue->take.call) && clock_now() < until)
         http_client_poll(queue->client, until); /* jobs of which a part has come */
     log_write(queue->log, LOG_INFO, "worker", "this process was stopped for a while: reconnecting",
@@ -279,7 +281,9 @@ int queue_run(struct dispatch_options *dispatch, const struct queue_options *opt
         log_write(queue->log, LOG_ERROR, "worker", "no thread or connection could be started", NULL,
                   0);
     }
-    if (!finish(queue))
+    if (!finish(queue)) {
+        app_callbacks_end(dispatch->app, dispatch->callbacks, false);
         _exit(exit_code);
+    }
     return exit_code;
 }

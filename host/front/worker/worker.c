@@ -307,7 +307,7 @@ int verb_worker(int argc, char **argv)
         exit_code = run(&worker);
     health_stop(worker.health);
     disk_watch_destroy(worker.disks);
-    app_callbacks_end(&worker.app, worker.callbacks);
+    app_callbacks_end(&worker.app, worker.callbacks, true);
     exit_code = app_close(&worker.app, exit_code);
     storage_close(worker.storage);
     metrics_destroy(worker.metrics);

@@ -435,6 +435,22 @@ static void a_folder_that_was_swept_away_is_made_again(void **state)
     assert_int_equal(look(&options).count, 2);
 }
 
+/* As of a job that hung at the end of its process. */
+static void what_comes_after_the_end_is_a_letter(void **state)
+{
+    const struct callback_options options = options_for(NULL);
+    struct callback_sender *sender = callback_sender_create(&options);
+    (void)state;
+    const struct callback_post first = {URL, BODY, strlen(BODY), "job 1", false};
+    struct callback *early = callback_prepare(sender, &first);
+    assert_int_equal(callback_sender_end(sender, clock_now(), NULL), 0);
+    callback_release(sender, early);
+    post(sender);
+    assert_int_equal(count_files(letters, ".json"), 2);
+    assert_int_equal(callback_sender_destroy(sender, clock_now(), NULL), 0);
+    assert_int_equal(look(&options).count, 2);
+}
+
 /* The folder of the one process that has been here; the caller's. */
 static char *find_own(void)
 {
@@ -506,6 +522,7 @@ int main(void)
         TEST(the_oldest_letters_go_when_there_are_too_many),
         TEST(a_disk_that_is_nearly_full_takes_no_letters),
         TEST(a_folder_that_was_swept_away_is_made_again),
+        TEST(what_comes_after_the_end_is_a_letter),
         TEST(what_cannot_be_moved_at_the_end_is_not_lost),
         TEST(a_pipe_in_the_directory_holds_up_nobody),
     };
