@@ -135,7 +135,7 @@ class Files(Case):
                     self.assertEqual(self.assert_ok(results[folder.replace("/", ".")]), waves[arch])
         for folder in unknown:
             with self.subTest(folder):
-                self.assert_error(results[folder.replace("/", ".")], "model_failed", None, "options.arch: cannot be told from",
+                self.assert_error(results[folder.replace("/", ".")], "model_failed", "model_type", "options.arch: cannot be told from",
                                   "model_last.safetensors", "v1", "v0")
 
     def test_arch_option_wins_over_the_name(self):
@@ -160,9 +160,9 @@ class Files(Case):
         for name in ("one", "both", "chosen"):
             self.assertEqual(self.assert_ok(results[name]), self.assert_ok(results["v1"]), name)
         self.assertEqual(self.assert_ok(results["old"]), self.assert_ok(results["v0_as_v1"]))
-        self.assert_error(results["two"], "model_failed", None, "2 files *.safetensors", "options.checkpoint")
-        self.assert_error(results["two_old"], "model_failed", None, "2 files *.pt", "options.checkpoint")
-        self.assert_error(results["none"], "model_failed", None, "no *.safetensors and no *.pt")
+        self.assert_error(results["two"], "model_failed", "model_type", "2 files *.safetensors", "options.checkpoint")
+        self.assert_error(results["two_old"], "model_failed", "model_type", "2 files *.pt", "options.checkpoint")
+        self.assert_error(results["none"], "model_failed", "model_type", "no *.safetensors and no *.pt")
 
     def test_paths_are_relative_to_model_dir_or_absolute(self):
         absolute = {"arch": "v1"} | {key: str(DATA / V1[key]) for key in ("checkpoint", "vocab", "vocoder")}
