@@ -73,8 +73,8 @@ void callback_job_ended(struct callback_sender *sender, const struct result *res
 
 /* Lets what is under way be sent until `deadline`, or until *stop is set (NULL: never); the rest
  * become dead letters. Where those go to the storage, the second half of that time, at most
- * CALLBACK_STORE_S, is for it; after *stop so much is taken. What is
- * released later becomes a dead letter on disk. Takes NULL. Returns how many are left. [main] */
+ * CALLBACK_STORE_S, is for it; after *stop so much is taken. What is released later becomes a dead
+ * letter on disk. Takes NULL. Returns how many are left. [main] */
 #define CALLBACK_STORE_S 5.0
 size_t callback_sender_end(struct callback_sender *sender, int64_t deadline,
                            const volatile sig_atomic_t *stop);

@@ -51,9 +51,7 @@ static int read_model(const struct given *given, struct job *job, struct err *er
     if (result != 0)
         return result;
     if (!name)
-        name = manifest->default_model;
-    if (!name && manifest->model_count == 1)
-        name = manifest->models[0].model_type;
+        name = manifest_default_model(manifest);
     if (!name)
         return no_model_named(manifest, err);
     job->model = models_find(given->context->models, name, err);

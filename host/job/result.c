@@ -28,9 +28,9 @@ static const struct manifest_model *find_model(const cJSON *json, enum job_op op
                                                const struct manifest *manifest)
 {
     const cJSON *given = op == OP_COUNT ? NULL : model_given(json, op);
-    const char *name = given ? given->valuestring : op == OP_TTS ? manifest->default_model : NULL;
-    if (!given && !name && op == OP_TTS && manifest->model_count == 1)
-        return &manifest->models[0];
+    const char *name = given          ? given->valuestring
+                       : op == OP_TTS ? manifest_default_model(manifest)
+                                      : NULL;
     return name ? manifest_model_find(manifest, name) : NULL;
 }
 

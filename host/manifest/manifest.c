@@ -274,6 +274,11 @@ const struct manifest_model *manifest_model_find(const struct manifest *m, const
     return NULL;
 }
 
+const char *manifest_default_model(const struct manifest *m)
+{
+    return !m->default_model && m->model_count == 1 ? m->models[0].model_type : m->default_model;
+}
+
 /* Whether `node` is where `value` came from; the command line may have laid another one over it. */
 static bool is_source_of(const struct yaml_node *node, const cJSON *value)
 {

@@ -191,6 +191,8 @@ void manifest_owned_dirs(const struct manifest *m, struct text_list *dirs);
 
 /* The model of that name or alias, without regard to case, or NULL. */
 const struct manifest_model *manifest_model_find(const struct manifest *m, const char *name);
+/* Of speech that names no model: default_model, else the only one; NULL: neither. Borrowed. */
+const char *manifest_default_model(const struct manifest *m);
 
 /* Where the option `name` of the model's map `section` ("options", "defaults") stands in the file.
  * For a value that the command line gave: where the model stands. */
